@@ -1,0 +1,34 @@
+# How our own code is compiled: C++20, warnings are errors, and no contraction to fused multiply-add, which
+# would change the bits of every sum (docs/design.md, "Numbers first").
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
+
+if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
+endif()
+
+add_library(lockstep_compile_options INTERFACE)
+target_compile_options(lockstep_compile_options INTERFACE
+  -Wall -Wextra -Wpedantic -Werror -Wno-error=deprecated-declarations -ffp-contract=off)
+
+if(LOCKSTEP_SANITIZER)
+  target_compile_options(lockstep_compile_options INTERFACE
+    -fsanitize=${LOCKSTEP_SANITIZER} -fno-omit-frame-pointer -g1)
+  target_link_options(lockstep_compile_options INTERFACE -fsanitize=${LOCKSTEP_SANITIZER})
+endif()
+
+find_program(CCACHE_PROGRAM ccache)
+if(CCACHE_PROGRAM AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  # Precompiled headers are shared between targets, and ccache needs to be told that this is meant.
+  set(CMAKE_CXX_COMPILER_LAUNCHER
+    "${CMAKE_COMMAND};-E;env;CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime;${CCACHE_PROGRAM}")
+endif()
+
+find_program(MOLD_PROGRAM mold)
+if(MOLD_PROGRAM)
+  add_link_options(-fuse-ld=mold)
+endif()

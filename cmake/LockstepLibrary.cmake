@@ -1,0 +1,24 @@
+# lockstep_add_library(NAME [NO_TORCH] HEADERS ... SOURCES ... [PUBLIC libs ...] [PRIVATE libs ...])
+# One static library per folder: target lockstep_NAME, alias lockstep::NAME, headers installed under
+# include/lockstep/<path in the source tree>. Public headers name LibTorch and the standard library only.
+include(GNUInstallDirs)
+
+function(lockstep_add_library name)
+  cmake_parse_arguments(arg "NO_TORCH" "" "HEADERS;SOURCES;PUBLIC;PRIVATE" ${ARGN})
+  set(target lockstep_${name})
+  add_library(${target} STATIC ${arg_SOURCES})
+  add_library(lockstep::${name} ALIAS ${target})
+  set_target_properties(${target} PROPERTIES EXPORT_NAME ${name})
+  target_sources(${target} PUBLIC FILE_SET HEADERS BASE_DIRS "${PROJECT_SOURCE_DIR}" FILES ${arg_HEADERS})
+  target_include_directories(${target} PUBLIC
+    "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>"
+    "$<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}/lockstep>"
+    "$<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>")
+  target_compile_features(${target} PUBLIC cxx_std_20)
+  if(NOT arg_NO_TORCH)
+    target_link_libraries(${target} PUBLIC torch)
+  endif()
+  target_link_libraries(${target} PUBLIC ${arg_PUBLIC} PRIVATE ${arg_PRIVATE}
+    $<BUILD_INTERFACE:lockstep_compile_options>)
+  set_property(GLOBAL APPEND PROPERTY LOCKSTEP_LIBRARIES ${target})
+endfunction()

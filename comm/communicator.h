@@ -1,0 +1,61 @@
+// Communicator: what N ranks can do together. The one interface between the reducer, the trainer and a backend.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace lockstep {
+
+enum class ReduceOp { kSum, kMax, kMin };
+
+// A collective under way. Dropping a Work does not cancel the collective, and its tensors stay alive until it ends.
+class Work {
+ public:
+  virtual ~Work() = default;
+  // CPU tensors: blocks until the result is there. CUDA tensors: makes the current stream wait for the result and
+  // returns; the host does not wait. Throws CommError on a failure, or when the communicator's timeout has passed.
+  virtual void wait() = 0;
+  // True once the result is there or the collective has failed; never blocks, never throws.
+  virtual bool is_completed() const = 0;
+};
+
+using WorkPtr = std::shared_ptr<Work>;
+
+// N ranks that communicate. Every rank must call the same collectives, with the same shapes and dtypes, in the same
+// order: a violation is reported as a CommError where the backend can see it, and as a timeout where it cannot.
+//
+// Collectives are asynchronous: they return at once, take effect on tensors in place, and must not be read or
+// written until wait() has returned. Tensors are dense and contiguous (std::invalid_argument otherwise), of dtype
+// float32, float64, float16, bfloat16, int32, int64 or uint8. One thread at a time may call into a communicator.
+// Destructors never communicate: what is outstanding is dropped.
+class Communicator {
+ public:
+  virtual ~Communicator() = default;
+
+  virtual int rank() const = 0;
+  virtual int world_size() const = 0;
+  // "mpi", "nccl", "gloo" or "threads".
+  virtual std::string backend() const = 0;
+
+  // Every rank's `tensor` becomes the element-wise reduction over ranks, with the same bits on all of them.
+  virtual WorkPtr all_reduce(at::Tensor tensor, ReduceOp op = ReduceOp::kSum) = 0;
+  // `input` holds world_size() blocks of output.numel() elements; `output` becomes the reduction of block rank().
+  virtual WorkPtr reduce_scatter(at::Tensor output, at::Tensor input, ReduceOp op = ReduceOp::kSum) = 0;
+  // `output` becomes the inputs of all ranks, in rank order: world_size() * input.numel() elements.
+  virtual WorkPtr all_gather(at::Tensor output, at::Tensor input) = 0;
+  // Every rank's `tensor` becomes that of `root`.
+  virtual WorkPtr broadcast(at::Tensor tensor, int root) = 0;
+  // Returns once every rank has called it. Blocks the host.
+  virtual void barrier() = 0;
+
+  // Ends all outstanding and later collectives with a CommError that carries `reason`, and tells the peers as far
+  // as the backend can. May be called from any thread, more than once.
+  virtual void abort(const std::string& reason) noexcept = 0;
+};
+
+using CommunicatorPtr = std::shared_ptr<Communicator>;
+
+}  // namespace lockstep

@@ -1,0 +1,17 @@
+// Model: what the trainer trains. A classifier of B samples into C classes.
+#pragma once
+
+#include <torch/nn/module.h>
+
+#include "sampler/dataset.h"
+
+namespace lockstep {
+
+// A module with one input and one output, so that trainer and bench need not know which.
+class Model : public torch::nn::Module {
+ public:
+  // `data` (B, ...) as the data set gives it, on the parameters' device; returns logits (B, num_classes).
+  virtual at::Tensor forward(at::Tensor data) = 0;
+};
+
+}  // namespace lockstep

@@ -1,0 +1,55 @@
+// Optimizer: PyTorch's update rules, with the bits of PyTorch's Python optimizers.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace lockstep {
+
+struct OptimizerOptions {
+  double lr = 0.01;
+  double momentum = 0.0;      // sgd
+  double weight_decay = 0.0;
+  double beta1 = 0.9;         // adamw
+  double beta2 = 0.999;
+  double eps = 1e-8;
+};
+
+// One tensor of an optimizer's memory: of parameter `parameter_index` (registration order), named as in Python's
+// state_dict()["state"][index]: "momentum_buffer", or "step", "exp_avg" and "exp_avg_sq".
+struct OptimizerStateEntry {
+  std::int64_t parameter_index;
+  std::string name;
+  at::Tensor value;
+};
+
+// Updates parameters in place from their .grad; parameters without a gradient are left alone, as in PyTorch.
+// Not thread-safe. Issues no communication: all ranks step with the same gradients and stay equal.
+class Optimizer {
+ public:
+  virtual ~Optimizer() = default;
+  virtual void step() = 0;
+  // Drops the gradients (sets them to none), as PyTorch does by default.
+  virtual void zero_grad() = 0;
+  virtual std::string name() const = 0;
+  virtual double lr() const = 0;
+  virtual void set_lr(double lr) = 0;
+
+  // Everything it remembers between steps; the tensors are its own, not copies.
+  virtual std::vector<OptimizerStateEntry> state() const = 0;
+  // Replaces the memory by copies of `entries`. Throws DataError, naming all of them, if names or shapes do not fit.
+  virtual void load_state(const std::vector<OptimizerStateEntry>& entries) = 0;
+};
+
+// `name` is one of optimizer_names(). Throws std::invalid_argument for an unknown one, or for options that
+// PyTorch refuses as well (negative or NaN learning rate, betas outside [0, 1), ...).
+std::unique_ptr<Optimizer> create_optimizer(const std::string& name, std::vector<at::Tensor> parameters,
+                                            const OptimizerOptions& options);
+
+std::vector<std::string> optimizer_names();
+
+}  // namespace lockstep
