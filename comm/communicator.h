@@ -1,22 +1,25 @@
-// Communicator: what N ranks can do together. The one interface between the reducer, the trainer and a backend.
+// Communicator: what N ranks can do together. The one interface between the reducer, the trainer and a
+// backend.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <memory>
 #include <string>
-#include <vector>
 
 namespace lockstep {
 
 enum class ReduceOp { kSum, kMax, kMin };
 
-// A collective under way. Dropping a Work does not cancel the collective, and its tensors stay alive until it ends.
+// A collective under way. Dropping a Work does not cancel the collective, and its tensors stay alive until it
+// ends. A Work must not be used after its communicator is gone.
 class Work {
  public:
   virtual ~Work() = default;
-  // CPU tensors: blocks until the result is there. CUDA tensors: makes the current stream wait for the result and
-  // returns; the host does not wait. Throws CommError on a failure, or when the communicator's timeout has passed.
+  // CPU tensors: blocks until the result is there. CUDA tensors: makes the current stream wait for the result
+  // and returns; the host does not wait. Throws CommError on a failure, or when the communicator's timeout
+  // has passed.
   virtual void wait() = 0;
   // True once the result is there or the collective has failed; never blocks, never throws.
   virtual bool is_completed() const = 0;
@@ -24,13 +27,14 @@ class Work {
 
 using WorkPtr = std::shared_ptr<Work>;
 
-// N ranks that communicate. Every rank must call the same collectives, with the same shapes and dtypes, in the same
-// order: a violation is reported as a CommError where the backend can see it, and as a timeout where it cannot.
+// N ranks that communicate. Every rank must call the same collectives, with the same shapes and dtypes, in
+// the same order: a violation is reported as a CommError where the backend can see it, and as a timeout where
+// it cannot.
 //
 // Collectives are asynchronous: they return at once, take effect on tensors in place, and must not be read or
-// written until wait() has returned. Tensors are dense and contiguous (std::invalid_argument otherwise), of dtype
-// float32, float64, float16, bfloat16, int32, int64 or uint8. One thread at a time may call into a communicator.
-// Destructors never communicate: what is outstanding is dropped.
+// written until wait() has returned. Tensors are dense and contiguous (std::invalid_argument otherwise), of
+// dtype float32, float64, float16, bfloat16, int32, int64 or uint8. One thread at a time may call into a
+// communicator. Destructors never communicate: what is outstanding is dropped.
 class Communicator {
  public:
   virtual ~Communicator() = default;
@@ -42,7 +46,8 @@ class Communicator {
 
   // Every rank's `tensor` becomes the element-wise reduction over ranks, with the same bits on all of them.
   virtual WorkPtr all_reduce(at::Tensor tensor, ReduceOp op = ReduceOp::kSum) = 0;
-  // `input` holds world_size() blocks of output.numel() elements; `output` becomes the reduction of block rank().
+  // `input` holds world_size() blocks of output.numel() elements; `output` becomes the reduction of block
+  // rank().
   virtual WorkPtr reduce_scatter(at::Tensor output, at::Tensor input, ReduceOp op = ReduceOp::kSum) = 0;
   // `output` becomes the inputs of all ranks, in rank order: world_size() * input.numel() elements.
   virtual WorkPtr all_gather(at::Tensor output, at::Tensor input) = 0;
@@ -51,8 +56,14 @@ class Communicator {
   // Returns once every rank has called it. Blocks the host.
   virtual void barrier() = 0;
 
-  // Ends all outstanding and later collectives with a CommError that carries `reason`, and tells the peers as far
-  // as the backend can. May be called from any thread, more than once.
+  // Payload bytes that this rank has sent to others so far.
+  virtual std::int64_t bytes_sent() const = 0;
+
+  // Leaves in good order: call it on every rank once the last collective has been waited for; afterwards only
+  // the destructor may be called. A rank that fails does not call it, and its launcher then ends the others.
+  virtual void shutdown() = 0;
+  // Ends all outstanding and later collectives with a CommError that carries `reason`, and tells the peers as
+  // far as the backend can. May be called from any thread, more than once.
   virtual void abort(const std::string& reason) noexcept = 0;
 };
 

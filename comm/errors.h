@@ -6,9 +6,9 @@
 
 namespace lockstep {
 
-// A run-time failure between ranks: a peer that died, stopped or fell silent, collectives that do not match, or a
-// network that failed. A run may be tried again from its last checkpoint (exit code 11). `what()` is one line that
-// names this rank, the collective with its sequence number and, where known, the peer.
+// A run-time failure between ranks: a peer that died, stopped or fell silent, collectives that do not match,
+// or a network that failed. A run may be tried again from its last checkpoint (exit code 11). `what()` is one
+// line that names this rank, the collective with its sequence number and, where known, the peer.
 class CommError : public std::runtime_error {
  public:
   static constexpr int kUnknownPeer = -1;

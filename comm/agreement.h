@@ -1,0 +1,20 @@
+// Whether all ranks were given the same: asked at start-up, before anything that would fail obscurely.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "comm/communicator.h"
+
+namespace lockstep {
+
+// Names and values, in an order of the caller's.
+using KeyValues = std::vector<std::pair<std::string, std::string>>;
+
+// Compares every rank's `values` with rank 0's; a collective. Returns an empty string on every rank if all
+// are equal, else, on every rank alike, one clause on the lowest rank that differs and its first difference:
+// "rank 1 has --lr 0.2, rank 0 has 0.1".
+std::string find_disagreement(const KeyValues& values, Communicator& communicator);
+
+}  // namespace lockstep

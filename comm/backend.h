@@ -1,0 +1,42 @@
+// The table of backends: which one a run gets, and why.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "comm/communicator.h"
+#include "comm/placement.h"
+#include "comm/reduction.h"
+
+namespace lockstep {
+
+struct CommunicatorOptions {
+  Placement placement = read_placement();
+  std::string backend = "auto";  // auto, nccl, mpi, gloo or threads (one rank only)
+  at::Device device = at::kCPU;  // where the tensors that matter live
+  std::chrono::milliseconds timeout = std::chrono::minutes(10);  // of every wait for another rank
+  ReductionOrder reduction_order = ReductionOrder::kPyTorch;
+  std::string master_addr;  // gloo's rendezvous; empty: MASTER_ADDR
+  int master_port = 0;      // 0: MASTER_PORT
+};
+
+struct BackendChoice {
+  std::string name;
+  std::string reason;  // one clause: "mpi, because ..."
+};
+
+// What `options.backend` comes down to on a machine with `gpu_count` GPUs. `auto` takes NCCL where every
+// local rank has a GPU of its own, else MPI where an MPI launcher started us, else Gloo over a TCP store.
+// Throws std::invalid_argument for an unknown name, or one that cannot work here, saying why.
+BackendChoice choose_backend(const CommunicatorOptions& options, int gpu_count);
+
+// Joins the other ranks; every rank calls it. Throws std::invalid_argument for options that cannot work (exit
+// code 2) and CommError when the peers cannot be reached within the timeout.
+CommunicatorPtr create_communicator(const CommunicatorOptions& options = {});
+
+std::vector<std::string> backend_names();
+
+}  // namespace lockstep

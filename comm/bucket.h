@@ -1,0 +1,45 @@
+// Which gradients travel together: bucket assignment as a pure function, and the buckets' memory.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+namespace lockstep {
+
+// Parameter indices of each bucket, in the order in which their gradients lie in it.
+using BucketAssignment = std::vector<std::vector<std::int64_t>>;
+
+inline constexpr std::int64_t kUnlimitedBucketBytes = std::numeric_limits<std::int64_t>::max();
+
+// Fills buckets with `parameters` in the order of `order` (indices into it), one bucket at a time for each
+// dtype and device. A bucket is closed as soon as it holds its cap, so a parameter is never split and a
+// bucket may exceed its cap by one. The first bucket that is closed has the first of `caps_bytes`, the second
+// the next, and so on, the last cap serving the rest. Buckets come in the order in which they were closed,
+// those left open at the end last. This is PyTorch's compute_bucket_assignment_by_size
+// (torch/csrc/distributed/c10d/reducer.cpp). Throws std::invalid_argument for an empty cap list or a cap
+// below 1.
+BucketAssignment assign_buckets(const std::vector<at::Tensor>& parameters,
+                                const std::vector<std::int64_t>& order,
+                                const std::vector<std::int64_t>& caps_bytes);
+
+// One bucket: flat memory and a view of it shaped like each of its parameters.
+class Bucket {
+ public:
+  // Allocates zeroed memory of the parameters' dtype on their device.
+  Bucket(const std::vector<at::Tensor>& parameters, std::vector<std::int64_t> parameter_indices);
+
+  const at::Tensor& flat() const { return flat_; }
+  const std::vector<std::int64_t>& parameter_indices() const { return parameter_indices_; }
+  // The view for the i-th of parameter_indices().
+  const at::Tensor& view(std::size_t i) const { return views_[i]; }
+
+ private:
+  std::vector<std::int64_t> parameter_indices_;
+  at::Tensor flat_;  // (sum of numel), 1-D
+  std::vector<at::Tensor> views_;
+};
+
+}  // namespace lockstep

@@ -1,0 +1,71 @@
+// Reducer: averages gradients over ranks while the backward pass is still running.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "comm/bucket.h"
+#include "comm/communicator.h"
+
+namespace lockstep {
+
+struct ReducerOptions {
+  std::int64_t first_bucket_cap_bytes = 1 << 20;
+  std::int64_t bucket_cap_bytes = 25 << 20;
+};
+
+// What decides bits from one step to the next and therefore belongs into a checkpoint: PyTorch starts with
+// one bucket and rebuilds once, in the order in which gradients arrived.
+struct BucketHistory {
+  BucketAssignment assignment;
+  bool rebuilt = false;
+};
+
+// Seconds of one backward pass that were spent waiting for other ranks, and when its reductions began.
+struct ReductionTimes {
+  double exposed_wait_s = 0.0;
+  int buckets_started_in_backward = 0;  // before the last gradient was there
+};
+
+// Listens to `parameters`' gradients with hooks. In a backward pass that synchronises, each gradient is
+// multiplied by 1 / world_size into its bucket as soon as it is ready; a bucket that is full starts its
+// all-reduce, in the order of the buckets, so that all ranks issue the same collectives; when the backward
+// pass ends every .grad is a view into a bucket that holds the average over ranks. These are PyTorch
+// DistributedDataParallel's bits (docs/parity.md).
+//
+// Every rank makes its Reducer with the same parameters in the same order. The parameters outlive it. Not
+// thread-safe; hooks run on the autograd engine's threads.
+class Reducer {
+ public:
+  // Throws std::invalid_argument if `parameters` (names and leaves) is empty, holds a sparse one, or holds
+  // one twice.
+  Reducer(std::vector<std::pair<std::string, at::Tensor>> parameters, CommunicatorPtr communicator,
+          ReducerOptions options = {});
+  ~Reducer();
+  Reducer(const Reducer&) = delete;
+  Reducer& operator=(const Reducer&) = delete;
+
+  // To be called before each forward pass. `synchronize` false: the next backward pass only accumulates into
+  // .grad. Rebuilds the buckets after the first synchronised backward pass, agreed from rank 0 (a
+  // collective).
+  void prepare_for_forward(bool synchronize);
+
+  BucketHistory history() const;
+  // Continues with the buckets of a checkpoint. Throws std::invalid_argument unless each parameter is in it
+  // exactly once.
+  void load_history(const BucketHistory& history);
+  // Of the last synchronised backward pass.
+  ReductionTimes times() const;
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;  // shared with the hooks, which may outlive us inside autograd
+};
+
+}  // namespace lockstep

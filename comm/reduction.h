@@ -1,0 +1,58 @@
+// The arithmetic of reductions on the CPU: in which order ranks are added up, and the kernels that add.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "comm/communicator.h"
+
+namespace lockstep {
+
+// Which bits a sum over ranks has. With one or two ranks, or with integers, all orders agree.
+enum class ReductionOrder {
+  kPyTorch,  // those of PyTorch DDP over Gloo: the ring order below
+  kFast,     // whatever the backend does quickest: NCCL's own, and on the CPU today the ring too
+};
+
+std::string to_string(ReductionOrder order);
+
+// Gloo's ring cuts `count` elements into world_size chunks; chunk c is summed from the left over ranks c-1,
+// c-2, ..., c (mod world_size). From gloo/allreduce.cc (ring algorithm, 1 MiB segments), as PyTorch 2.11 uses
+// it:
+//   segments = roundup(max(ceil(bytes / 1 MiB), 2 W), W);  segment = roundup(ceil(bytes / segments), element
+//   size); chunk = segments / W * segment.  The last chunks may be short or empty.
+struct RingChunks {
+  std::int64_t chunk_elements;
+  std::int64_t count;
+
+  std::int64_t begin(int chunk) const { return std::min(count, chunk * chunk_elements); }
+  std::int64_t end(int chunk) const { return std::min(count, (chunk + 1) * chunk_elements); }
+};
+RingChunks ring_chunks(std::int64_t count, std::int64_t element_bytes, int world_size);
+
+// into[i] = op(into[i], from[i]) for `count` elements of `dtype`, rounded to dtype. The ranges must not
+// overlap. Throws std::invalid_argument for a dtype that Communicator does not list.
+void reduce_into(void* into, const void* from, std::int64_t count, at::ScalarType dtype, ReduceOp op);
+
+// The all-reduce of equally long `inputs`, one per rank, in ring order, into `output`, which may be one of
+// them.
+void reduce_in_ring_order(void* output, std::span<const void* const> inputs, std::int64_t count,
+                          at::ScalarType dtype, ReduceOp op);
+
+// "all_reduce #7 (float32[1000])": how errors name a collective.
+std::string describe_collective(const std::string& name, std::uint64_t sequence, at::ScalarType dtype,
+                                std::int64_t count);
+
+// Throws std::invalid_argument, naming `collective`, unless `tensor` is defined, dense, contiguous and of a
+// listed dtype.
+void check_collective_tensor(const at::Tensor& tensor, const char* collective);
+// The same for the output and input of all_gather (`input` is one block of `output`) and reduce_scatter
+// (reversed).
+void check_collective_blocks(const at::Tensor& block, const at::Tensor& blocks, int world_size,
+                             const char* collective);
+
+}  // namespace lockstep

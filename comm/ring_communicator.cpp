@@ -1,0 +1,316 @@
+#include "comm/ring_communicator.h"
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty_like.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <future>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "comm/cuda_staging.h"
+#include "comm/errors.h"
+#include "comm/reduction.h"
+#include "comm/ring.h"
+
+namespace lockstep {
+namespace {
+
+// One queued collective and its outcome.
+class RingWork final : public Work {
+ public:
+  CollectiveSignature signature;
+  at::Tensor output;  // what the caller gets; undefined for a barrier
+  at::Tensor input;   // what the caller gives, where that is another tensor
+  std::unique_ptr<CudaStaging> staging_in;
+  std::unique_ptr<CudaStaging> staging_out;
+
+  void wait() override {
+    std::unique_lock lock(mutex_);
+    finished_.wait(lock, [this] { return completed_; });
+    if (error_) std::rethrow_exception(error_);
+    if (staging_out) staging_out->wait();
+  }
+
+  bool is_completed() const override {
+    const std::scoped_lock lock(mutex_);
+    return completed_;
+  }
+
+  void finish(std::exception_ptr error) {
+    {
+      const std::scoped_lock lock(mutex_);
+      completed_ = true;
+      error_ = std::move(error);
+    }
+    finished_.notify_all();
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::condition_variable finished_;
+  bool completed_ = false;
+  std::exception_ptr error_;
+};
+
+}  // namespace
+
+class RingCommunicator::Engine {
+ public:
+  Engine(std::string backend, MakeTransport make_transport, std::chrono::milliseconds timeout)
+      : backend_(std::move(backend)), timeout_(timeout) {
+    std::promise<void> started;
+    auto ready = started.get_future();
+    thread_ = std::thread([this, &started, make = std::move(make_transport)] {
+      std::unique_ptr<Transport> transport;
+      try {
+        transport = make();
+        rank_ = transport->rank();
+        world_size_ = transport->world_size();
+      } catch (...) {
+        started.set_exception(std::current_exception());
+        return;
+      }
+      started.set_value();
+      serve(*transport);
+      if (close_in_order_) transport->close();
+    });
+    try {
+      ready.get();
+    } catch (...) {
+      thread_.join();
+      throw;
+    }
+  }
+
+  // Does not communicate: what is under way fails here, and the peers hear of it from the launcher.
+  ~Engine() {
+    fail_from_now_on("the communicator was destroyed");
+    stop();
+  }
+
+  void shutdown() {
+    close_in_order_ = first_error() == nullptr;
+    stop();
+  }
+
+  WorkPtr submit(std::shared_ptr<RingWork> work) {
+    {
+      const std::scoped_lock lock(mutex_);
+      work->signature.sequence = next_sequence_++;
+      if (!stopping_) {
+        queue_.push_back(work);
+        queue_changed_.notify_one();
+        return work;
+      }
+    }
+    work->finish(std::make_exception_ptr(CommError("rank " + std::to_string(rank_) + ": " +
+                                                   work->signature.describe() +
+                                                   " after the communicator was shut down")));
+    return work;
+  }
+
+  // Lets the queue run dry and ends the thread, and with it the transport.
+  void stop() {
+    {
+      const std::scoped_lock lock(mutex_);
+      stopping_ = true;
+      queue_changed_.notify_one();
+    }
+    if (thread_.joinable()) thread_.join();
+  }
+
+  void fail_from_now_on(const std::string& reason) {
+    {
+      const std::scoped_lock lock(mutex_);
+      if (!error_)
+        error_ = std::make_exception_ptr(CommError("rank " + std::to_string(rank_) + ": " + reason));
+    }
+    aborted_.store(true, std::memory_order_release);
+  }
+
+  int rank() const { return rank_; }
+  int world_size() const { return world_size_; }
+  const std::string& backend() const { return backend_; }
+  std::int64_t bytes_sent() const { return bytes_sent_.load(std::memory_order_relaxed); }
+
+ private:
+  void serve(Transport& transport) {
+    while (auto work = next_work()) {
+      std::exception_ptr error = first_error();
+      if (!error) {
+        try {
+          run(transport, *work);
+        } catch (...) {
+          error = remember(std::current_exception());
+        }
+      }
+      work->finish(error);
+    }
+  }
+
+  // Blocks for the next collective; nothing once stopped and drained.
+  std::shared_ptr<RingWork> next_work() {
+    std::unique_lock lock(mutex_);
+    queue_changed_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+    if (queue_.empty()) return nullptr;
+    auto work = std::move(queue_.front());
+    queue_.pop_front();
+    return work;
+  }
+
+  std::exception_ptr first_error() {
+    const std::scoped_lock lock(mutex_);
+    return error_;
+  }
+
+  // An abort's reason says more than "was aborted", so the first error stays.
+  std::exception_ptr remember(std::exception_ptr error) {
+    const std::scoped_lock lock(mutex_);
+    if (!error_) error_ = std::move(error);
+    return error_;
+  }
+
+  void run(Transport& transport, RingWork& work) {
+    const WaitLimit limit(timeout_, aborted_);
+    if (work.signature.kind == CollectiveKind::kBarrier) {
+      char scratch[2] = {};
+      run_ring_collective(transport, work.signature, scratch, limit);
+      return;
+    }
+    at::Tensor output = work.output;
+    at::Tensor input = work.input;
+    if (work.staging_out) output = work.staging_out->copy_to_host();
+    if (work.staging_in) input = work.staging_in->copy_to_host();
+    run_on_host(transport, work.signature, output, input, limit);
+    if (work.staging_out) work.staging_out->copy_to_device(output, work.output);
+  }
+
+  void run_on_host(Transport& transport, const CollectiveSignature& signature, const at::Tensor& output,
+                   const at::Tensor& input, const WaitLimit& limit) {
+    const auto block_of = [&](const at::Tensor& blocks) {
+      const std::int64_t block = blocks.numel() / world_size_;
+      return blocks.view({-1}).narrow(0, rank_ * block, block);
+    };
+    if (signature.kind == CollectiveKind::kReduceScatter) {
+      const at::Tensor partial_sums = input.clone();
+      bytes_sent_ += run_ring_collective(transport, signature, partial_sums.data_ptr(), limit);
+      output.view({-1}).copy_(block_of(partial_sums));
+      return;
+    }
+    if (signature.kind == CollectiveKind::kAllGather) block_of(output).copy_(input.view({-1}));
+    bytes_sent_ += run_ring_collective(transport, signature, output.data_ptr(), limit);
+  }
+
+  const std::string backend_;
+  const std::chrono::milliseconds timeout_;
+  int rank_ = 0;
+  int world_size_ = 1;
+  std::atomic<bool> aborted_{false};
+  std::atomic<bool> close_in_order_{false};
+  std::atomic<std::int64_t> bytes_sent_{0};
+
+  std::mutex mutex_;
+  std::condition_variable queue_changed_;
+  std::deque<std::shared_ptr<RingWork>> queue_;
+  std::uint64_t next_sequence_ = 0;
+  bool stopping_ = false;
+  std::exception_ptr error_;
+  std::thread thread_;
+};
+
+RingCommunicator::RingCommunicator(std::string backend, MakeTransport make_transport,
+                                   std::chrono::milliseconds timeout)
+    : engine_(std::make_unique<Engine>(std::move(backend), std::move(make_transport), timeout)) {}
+
+RingCommunicator::~RingCommunicator() = default;
+
+int RingCommunicator::rank() const {
+  return engine_->rank();
+}
+int RingCommunicator::world_size() const {
+  return engine_->world_size();
+}
+std::string RingCommunicator::backend() const {
+  return engine_->backend();
+}
+std::int64_t RingCommunicator::bytes_sent() const {
+  return engine_->bytes_sent();
+}
+
+namespace {
+
+std::unique_ptr<CudaStaging> stage(const at::Tensor& tensor) {
+  return tensor.is_cuda() ? std::make_unique<CudaStaging>(tensor) : nullptr;
+}
+
+}  // namespace
+
+WorkPtr RingCommunicator::all_reduce(at::Tensor tensor, ReduceOp op) {
+  check_collective_tensor(tensor, "all_reduce");
+  auto work = std::make_shared<RingWork>();
+  work->signature = {0, CollectiveKind::kAllReduce, op, tensor.scalar_type(), 0, tensor.numel()};
+  work->staging_out = stage(tensor);
+  work->output = std::move(tensor);
+  return engine_->submit(std::move(work));
+}
+
+WorkPtr RingCommunicator::reduce_scatter(at::Tensor output, at::Tensor input, ReduceOp op) {
+  check_collective_blocks(output, input, world_size(), "reduce_scatter");
+  auto work = std::make_shared<RingWork>();
+  work->signature = {0, CollectiveKind::kReduceScatter, op, input.scalar_type(), 0, input.numel()};
+  work->staging_out = stage(output);
+  work->staging_in = stage(input);
+  work->output = std::move(output);
+  work->input = std::move(input);
+  return engine_->submit(std::move(work));
+}
+
+WorkPtr RingCommunicator::all_gather(at::Tensor output, at::Tensor input) {
+  check_collective_blocks(input, output, world_size(), "all_gather");
+  auto work = std::make_shared<RingWork>();
+  work->signature = {0, CollectiveKind::kAllGather, ReduceOp::kSum, output.scalar_type(), 0, output.numel()};
+  work->staging_out = stage(output);
+  work->staging_in = stage(input);
+  work->output = std::move(output);
+  work->input = std::move(input);
+  return engine_->submit(std::move(work));
+}
+
+WorkPtr RingCommunicator::broadcast(at::Tensor tensor, int root) {
+  check_collective_tensor(tensor, "broadcast");
+  if (root < 0 || root >= world_size()) {
+    throw std::invalid_argument("broadcast from rank " + std::to_string(root) + " of " +
+                                std::to_string(world_size()) + " ranks");
+  }
+  auto work = std::make_shared<RingWork>();
+  work->signature = {
+      0, CollectiveKind::kBroadcast, ReduceOp::kSum, tensor.scalar_type(), root, tensor.numel()};
+  work->staging_out = stage(tensor);
+  work->output = std::move(tensor);
+  return engine_->submit(std::move(work));
+}
+
+void RingCommunicator::barrier() {
+  auto work = std::make_shared<RingWork>();
+  work->signature = {0, CollectiveKind::kBarrier, ReduceOp::kSum, at::kByte, 0, 0};
+  engine_->submit(std::move(work))->wait();
+}
+
+void RingCommunicator::shutdown() {
+  engine_->shutdown();
+}
+
+void RingCommunicator::abort(const std::string& reason) noexcept {
+  try {
+    engine_->fail_from_now_on(reason);
+  } catch (...) {
+    std::terminate();  // out of memory for an error message: nothing can be told to anybody any more
+  }
+}
+
+}  // namespace lockstep

@@ -1,0 +1,46 @@
+// RingCommunicator: a Communicator over any Transport, with a thread of its own that runs the collectives in
+// order.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "comm/communicator.h"
+#include "comm/transport.h"
+
+namespace lockstep {
+
+// Collectives are queued by the caller and run one after the other on the communicator's thread, which alone
+// touches the transport: it makes it, uses it and drops it (MPI wants to be initialised and finalised by one
+// thread). CUDA tensors are staged through pinned host memory, so that several ranks can share one GPU. After
+// the first failure every later collective fails with the same error.
+class RingCommunicator final : public Communicator {
+ public:
+  // Called once on the communicator's thread.
+  using MakeTransport = std::function<std::unique_ptr<Transport>()>;
+
+  // Blocks until the transport is there and rethrows what `make_transport` threw. `timeout` bounds each
+  // collective, counted from when it starts to run.
+  RingCommunicator(std::string backend, MakeTransport make_transport, std::chrono::milliseconds timeout);
+  ~RingCommunicator() override;
+
+  int rank() const override;
+  int world_size() const override;
+  std::string backend() const override;
+  WorkPtr all_reduce(at::Tensor tensor, ReduceOp op) override;
+  WorkPtr reduce_scatter(at::Tensor output, at::Tensor input, ReduceOp op) override;
+  WorkPtr all_gather(at::Tensor output, at::Tensor input) override;
+  WorkPtr broadcast(at::Tensor tensor, int root) override;
+  void barrier() override;
+  std::int64_t bytes_sent() const override;
+  void shutdown() override;
+  void abort(const std::string& reason) noexcept override;
+
+ private:
+  class Engine;
+  std::unique_ptr<Engine> engine_;
+};
+
+}  // namespace lockstep

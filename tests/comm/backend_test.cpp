@@ -1,0 +1,73 @@
+#include "comm/backend.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace lockstep {
+namespace {
+
+using ::testing::HasSubstr;
+
+CommunicatorOptions options_for(LaunchedBy launched_by, int world_size, at::Device device = at::kCPU) {
+  CommunicatorOptions options;
+  options.placement = {.rank = 0,
+                       .world_size = world_size,
+                       .local_rank = 0,
+                       .local_world_size = world_size,
+                       .launched_by = launched_by};
+  options.device = device;
+  return options;
+}
+
+TEST(ChooseBackendTest, AutoFollowsTheLauncherAndTheGpus) {
+  const at::Device gpu(at::kCUDA, 0);
+  EXPECT_EQ(choose_backend(options_for(LaunchedBy::kOpenMpi, 2), 0).name, "mpi");
+  EXPECT_EQ(choose_backend(options_for(LaunchedBy::kTorchrun, 2), 0).name, "gloo");
+  EXPECT_EQ(choose_backend(options_for(LaunchedBy::kSlurm, 2), 0).name, "gloo");
+  EXPECT_EQ(choose_backend(options_for(LaunchedBy::kNothing, 1), 0).name, "threads");
+  EXPECT_EQ(choose_backend(options_for(LaunchedBy::kOpenMpi, 2, gpu), 2).name, "nccl");
+  EXPECT_EQ(choose_backend(options_for(LaunchedBy::kTorchrun, 8, gpu), 8).name, "nccl");
+  const BackendChoice shared = choose_backend(options_for(LaunchedBy::kOpenMpi, 2, gpu), 1);
+  EXPECT_EQ(shared.name, "mpi");
+  EXPECT_THAT(shared.reason, HasSubstr("2 ranks share 1 GPU"));
+}
+
+std::string refusal(const std::string& backend, CommunicatorOptions options, int gpu_count) {
+  options.backend = backend;
+  try {
+    return "chose " + choose_backend(options, gpu_count).name;
+  } catch (const std::invalid_argument& error) {
+    return error.what();
+  }
+}
+
+TEST(ChooseBackendTest, SaysWhyABackendCannotBeHad) {
+  const at::Device gpu(at::kCUDA, 0);
+  EXPECT_THAT(refusal("ncl", options_for(LaunchedBy::kOpenMpi, 2), 0),
+              HasSubstr("unknown; known are auto, nccl, mpi, gloo"));
+  EXPECT_THAT(refusal("nccl", options_for(LaunchedBy::kOpenMpi, 2), 2), HasSubstr("--device cuda"));
+  EXPECT_THAT(refusal("nccl", options_for(LaunchedBy::kOpenMpi, 4, gpu), 2), HasSubstr("it has 2"));
+  EXPECT_THAT(refusal("mpi", options_for(LaunchedBy::kTorchrun, 2), 0), HasSubstr("not started by mpirun"));
+  EXPECT_THAT(refusal("threads", options_for(LaunchedBy::kOpenMpi, 2), 0), HasSubstr("cannot span"));
+  EXPECT_EQ(refusal("gloo", options_for(LaunchedBy::kOpenMpi, 2), 0), "chose gloo");
+}
+
+TEST(CreateCommunicatorTest, GlooNeedsARendezvous) {
+  CommunicatorOptions options = options_for(LaunchedBy::kTorchrun, 2);
+  unsetenv("MASTER_ADDR");
+  unsetenv("MASTER_PORT");
+  EXPECT_THROW(create_communicator(options), std::invalid_argument);
+  options.master_addr = "127.0.0.1";
+  options.master_port = 70000;
+  EXPECT_THROW(create_communicator(options), std::invalid_argument);
+}
+
+TEST(CreateCommunicatorTest, OneRankNeedsNobody) {
+  const CommunicatorPtr comm = create_communicator(options_for(LaunchedBy::kNothing, 1));
+  EXPECT_EQ(comm->world_size(), 1);
+  comm->barrier();
+  comm->shutdown();
+}
+
+}  // namespace
+}  // namespace lockstep

@@ -1,0 +1,188 @@
+// Parameters are leaves of tiny graphs whose gradients are known, so that averages follow from arithmetic.
+#include "comm/reducer.h"
+
+#include <ATen/ATen.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "comm/errors.h"
+#include "tests/comm/rank_threads.h"
+
+namespace lockstep {
+namespace {
+
+using ::testing::HasSubstr;
+
+using NamedParameters = std::vector<std::pair<std::string, at::Tensor>>;
+
+NamedParameters make_parameters(std::initializer_list<std::int64_t> sizes) {
+  NamedParameters parameters;
+  for (const std::int64_t size : sizes) {
+    parameters.emplace_back("p" + std::to_string(parameters.size()), at::ones({size}).requires_grad_());
+  }
+  return parameters;
+}
+
+// d/dp_i of sum_i scale * (i + 1) * sum(p_i): scale * (i + 1) everywhere. Gradients arrive in reverse order
+// of use.
+void backward(const NamedParameters& parameters, double scale) {
+  at::Tensor loss = at::zeros({});
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    loss = loss + parameters[i].second.sum() * (scale * static_cast<double>(i + 1));
+  }
+  loss.backward();
+}
+
+void drop_gradients(const NamedParameters& parameters) {
+  for (const auto& [name, parameter] : parameters) parameter.mutable_grad().reset();
+}
+
+void expect_gradients(const NamedParameters& parameters, double scale) {
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    const at::Tensor& gradient = parameters[i].second.grad();
+    EXPECT_TRUE(at::equal(gradient, at::full_like(gradient, scale * static_cast<double>(i + 1))))
+        << parameters[i].first;
+  }
+}
+
+class ReducerTest : public ::testing::TestWithParam<int> {};
+
+TEST_P(ReducerTest, AveragesOverRanksBeforeAndAfterTheRebuild) {
+  const int world_size = GetParam();
+  testing::run_ranks(world_size, [&](Communicator& comm) {
+    const auto parameters = make_parameters({3, 100, 7, 1, 5000});
+    const std::shared_ptr<Communicator> shared(&comm, [](Communicator*) {});
+    Reducer reducer(parameters, shared, {.first_bucket_cap_bytes = 64, .bucket_cap_bytes = 400});
+    EXPECT_EQ(reducer.history().assignment.size(), 1U);
+    for (int step = 0; step < 4; ++step) {
+      drop_gradients(parameters);
+      reducer.prepare_for_forward(/*synchronize=*/true);
+      backward(parameters, 4.0 * world_size * (comm.rank() + 1));
+      // The mean of 4 W (r + 1) over r is 2 W (W + 1).
+      expect_gradients(parameters, 2.0 * world_size * (world_size + 1));
+    }
+    EXPECT_TRUE(reducer.history().rebuilt);
+    // Arrival order 4, 3, 2, 1, 0: 20,000 bytes close the first bucket, then 4 + 28 + 400, then 12.
+    const BucketAssignment expected = {{4}, {3, 2, 1}, {0}};
+    EXPECT_EQ(reducer.history().assignment, expected);
+    EXPECT_GT(reducer.times().buckets_started_in_backward,
+              0);  // overlap: the first bucket does not wait for the last gradient
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(WorldSizes, ReducerTest, ::testing::Values(1, 2, 3, 4));
+
+TEST(ReducerTest, GradientsAreViewsIntoTheBucket) {
+  testing::run_ranks(2, [](Communicator& comm) {
+    const auto parameters = make_parameters({3, 4});
+    Reducer reducer(parameters, {&comm, [](Communicator*) {}});
+    reducer.prepare_for_forward(true);
+    backward(parameters, 1.0);
+    EXPECT_TRUE(parameters[0].second.grad().is_alias_of(parameters[1].second.grad()));
+  });
+}
+
+TEST(ReducerTest, MultipliesByTheReciprocalBeforeTheSumAsPyTorchDoes) {
+  testing::run_ranks(3, [](Communicator& comm) {
+    const auto parameters = make_parameters({1});
+    Reducer reducer(parameters, {&comm, [](Communicator*) {}});
+    reducer.prepare_for_forward(true);
+    const float values[3] = {0.1F, 0.7F, 1.3F};
+    (parameters[0].second * values[comm.rank()]).sum().backward();
+    const float third = static_cast<float>(1.0 / 3.0);
+    // One element is chunk 0, summed over ranks 2, 1, 0.
+    const float expected = (values[2] * third + values[1] * third) + values[0] * third;
+    EXPECT_EQ(parameters[0].second.grad().item<float>(), expected);
+  });
+}
+
+TEST(ReducerTest, WithoutSynchronisationGradientsAccumulateLocally) {
+  testing::run_ranks(2, [](Communicator& comm) {
+    const auto parameters = make_parameters({2, 2});
+    Reducer reducer(parameters, {&comm, [](Communicator*) {}});
+    for (int step = 0; step < 3; ++step) {
+      drop_gradients(parameters);
+      const auto sent = comm.bytes_sent();
+      reducer.prepare_for_forward(false);
+      backward(parameters, comm.rank() + 1.0);
+      expect_gradients(parameters, comm.rank() + 1.0);
+      if (step == 0) {
+        EXPECT_EQ(comm.bytes_sent(), sent);
+      }
+      reducer.prepare_for_forward(true);
+      backward(parameters, comm.rank() + 1.0);
+      expect_gradients(parameters, 3.0);  // mean of 2 and 4
+    }
+  });
+}
+
+TEST(ReducerTest, AZeroedGradientThatStayedInItsBucketWorksToo) {
+  testing::run_ranks(2, [](Communicator& comm) {
+    const auto parameters = make_parameters({3, 4});
+    Reducer reducer(parameters, {&comm, [](Communicator*) {}});
+    for (int step = 0; step < 3; ++step) {
+      for (const auto& [name, parameter] : parameters) {
+        if (parameter.grad().defined()) parameter.mutable_grad().zero_();
+      }
+      reducer.prepare_for_forward(true);
+      backward(parameters, comm.rank() + 1.0);
+      expect_gradients(parameters, 1.5);
+    }
+  });
+}
+
+TEST(ReducerTest, HistoryMovesIntoAnotherReducer) {
+  testing::run_ranks(2, [](Communicator& comm) {
+    const auto parameters = make_parameters({3, 100});
+    const BucketHistory history = {{{1}, {0}}, true};
+    Reducer reducer(parameters, {&comm, [](Communicator*) {}});
+    reducer.load_history(history);
+    reducer.prepare_for_forward(true);
+    backward(parameters, 2.0);
+    expect_gradients(parameters, 2.0);
+    EXPECT_EQ(reducer.history().assignment, history.assignment);
+    EXPECT_TRUE(reducer.history().rebuilt);
+    EXPECT_THROW(reducer.load_history({{{0}}, true}), std::invalid_argument);
+    EXPECT_THROW(reducer.load_history({{{0, 1}, {1}}, true}), std::invalid_argument);
+    EXPECT_THROW(reducer.load_history({{{0, 1}, {}}, true}), std::invalid_argument);
+  });
+}
+
+TEST(ReducerFaultTest, AParameterWithoutAGradientIsNamed) {
+  testing::run_ranks(2, [](Communicator& comm) {
+    const auto parameters = make_parameters({3, 4});
+    Reducer reducer(parameters, {&comm, [](Communicator*) {}});
+    reducer.prepare_for_forward(true);
+    try {
+      parameters[0].second.sum().backward();
+      ADD_FAILURE() << "p1 had no gradient, and nobody said so";
+    } catch (const std::exception& error) {
+      EXPECT_THAT(error.what(), HasSubstr("p1"));
+    }
+  });
+}
+
+TEST(ReducerFaultTest, RefusesWhatItCannotReduce) {
+  testing::run_ranks(1, [](Communicator& comm) {
+    const std::shared_ptr<Communicator> shared(&comm, [](Communicator*) {});
+    EXPECT_THROW(Reducer({}, shared), std::invalid_argument);
+    EXPECT_THROW(Reducer({{"frozen", at::ones({1})}}, shared), std::invalid_argument);
+    const at::Tensor twice = at::ones({1}).requires_grad_();
+    EXPECT_THROW(Reducer({{"a", twice}, {"b", twice}}, shared), std::invalid_argument);
+    EXPECT_THROW(Reducer({{"a", twice}}, shared, {.bucket_cap_bytes = 0}), std::invalid_argument);
+  });
+}
+
+TEST(ReducerFaultTest, AHookOutlivesItsReducer) {
+  const auto parameters = make_parameters({3});
+  testing::run_ranks(1, [&](Communicator& comm) {
+    {
+      Reducer reducer(parameters, {&comm, [](Communicator*) {}});
+    }
+    backward(parameters, 2.0);
+    expect_gradients(parameters, 2.0);
+  });
+}
+
+}  // namespace
+}  // namespace lockstep

@@ -1,0 +1,133 @@
+#include "comm/thread_communicator.h"
+
+#include <ATen/ATen.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <mutex>
+
+#include "comm/errors.h"
+#include "comm/reduction.h"
+#include "tests/comm/collective_cases.h"
+#include "tests/comm/rank_threads.h"
+
+namespace lockstep {
+namespace {
+
+using ::testing::HasSubstr;
+
+class ThreadCommunicatorTest : public ::testing::TestWithParam<int> {};
+
+TEST_P(ThreadCommunicatorTest, EveryCollectiveIsExact) {
+  testing::run_ranks(GetParam(), [](Communicator& comm) { testing::check_all_collectives(comm); });
+}
+
+TEST_P(ThreadCommunicatorTest, SumsInRingOrder) {
+  const int world_size = GetParam();
+  for (const std::int64_t count : {1, 5, 1001, 700001}) {
+    std::vector<at::Tensor> inputs;
+    std::vector<const void*> pointers;
+    at::manual_seed(17);
+    for (int rank = 0; rank < world_size; ++rank) {
+      inputs.push_back(at::randn({count}));
+      pointers.push_back(inputs.back().const_data_ptr());
+    }
+    at::Tensor expected = at::empty({count});
+    reduce_in_ring_order(expected.data_ptr(), pointers, count, at::kFloat, ReduceOp::kSum);
+    testing::run_ranks(world_size, [&](Communicator& comm) {
+      const at::Tensor sum = inputs[static_cast<std::size_t>(comm.rank())].clone();
+      comm.all_reduce(sum)->wait();
+      EXPECT_TRUE(at::equal(sum, expected)) << count << " floats on rank " << comm.rank();
+    });
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(WorldSizes, ThreadCommunicatorTest, ::testing::Values(1, 2, 3, 4, 5, 8));
+
+std::string error_of(const std::function<void()>& body) {
+  try {
+    body();
+  } catch (const CommError& error) {
+    return error.what();
+  }
+  return "no CommError";
+}
+
+TEST(ThreadCommunicatorFaultTest, MismatchedCollectivesAreNamed) {
+  const std::string message = error_of([] {
+    testing::run_ranks(2, [](Communicator& comm) {
+      if (comm.rank() == 0) {
+        comm.all_reduce(at::zeros({3}))->wait();
+      } else {
+        comm.all_reduce(at::zeros({4}))->wait();
+      }
+    });
+  });
+  EXPECT_THAT(message, HasSubstr("do not match"));
+  EXPECT_THAT(message, HasSubstr("Float[3]"));
+  EXPECT_THAT(message, HasSubstr("Float[4]"));
+}
+
+TEST(ThreadCommunicatorFaultTest, AMissingRankIsATimeoutThatNamesTheCollective) {
+  const auto begin = std::chrono::steady_clock::now();
+  const std::string message = error_of([] {
+    testing::run_ranks(
+        2,
+        [](Communicator& comm) {
+          if (comm.rank() == 0) comm.all_reduce(at::zeros({3}))->wait();
+        },
+        std::chrono::milliseconds(200));
+  });
+  EXPECT_THAT(message, HasSubstr("rank 0: all_reduce #0 (Float[3]) timed out"));
+  EXPECT_THAT(message, HasSubstr("waiting for rank 1"));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5));
+}
+
+TEST(ThreadCommunicatorFaultTest, AnAbortEndsEveryRank) {
+  std::atomic<int> failed = 0;
+  EXPECT_THROW(testing::run_ranks(3,
+                                  [&](Communicator& comm) {
+                                    if (comm.rank() == 2) {
+                                      comm.abort("no more");
+                                      return;
+                                    }
+                                    try {
+                                      comm.barrier();
+                                    } catch (const CommError&) {
+                                      ++failed;
+                                      throw;
+                                    }
+                                  }),
+               CommError);
+  EXPECT_EQ(failed, 2);
+}
+
+TEST(ThreadCommunicatorFaultTest, AfterAFailureNothingSucceeds) {
+  testing::run_ranks(2, [](Communicator& comm) {
+    comm.abort("first reason");
+    EXPECT_THAT(error_of([&] { comm.all_reduce(at::ones({1}))->wait(); }), HasSubstr("first reason"));
+    EXPECT_THAT(error_of([&] { comm.barrier(); }), HasSubstr("first reason"));
+  });
+}
+
+TEST(ThreadCommunicatorFaultTest, RefusesBadTensorsOnTheSpot) {
+  testing::run_ranks(2, [](Communicator& comm) {
+    EXPECT_THROW(comm.all_reduce(at::zeros({2, 3}).t()), std::invalid_argument);
+    EXPECT_THROW(comm.all_gather(at::zeros({3}), at::zeros({2})), std::invalid_argument);
+    EXPECT_THROW(comm.broadcast(at::zeros({3}), 2), std::invalid_argument);
+    comm.barrier();  // and goes on
+  });
+}
+
+TEST(ThreadCommunicatorTest, CountsWhatItSends) {
+  testing::run_ranks(4, [](Communicator& comm) {
+    const auto before = comm.bytes_sent();
+    comm.all_reduce(at::zeros({1 << 20}))->wait();
+    comm.shutdown();  // bytes are counted when the collective has ended on this rank
+    EXPECT_EQ(comm.bytes_sent() - before, 2 * 3 * (4 << 20) / 4);  // 2 (W-1)/W of the tensor
+  });
+}
+
+}  // namespace
+}  // namespace lockstep
