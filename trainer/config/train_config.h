@@ -12,37 +12,37 @@ struct TrainConfig {
   // What to train.
   std::string model = "convnet";
   std::string data = "fashion-mnist";
-  std::string optimizer = "sgd";    // sgd | adamw
+  std::string optimizer = "sgd";  // sgd | adamw
   double lr = 0.01;
-  double momentum = 0.9;            // sgd
+  double momentum = 0.9;  // sgd
   double weight_decay = 0.0;
-  std::int64_t batch_size = 64;     // samples per rank and forward pass
+  std::int64_t batch_size = 64;        // samples per rank and forward pass
   std::int64_t eval_batch_size = 256;  // samples per rank
   std::int64_t max_epochs = 1;
-  std::int64_t max_steps = -1;      // optimizer steps; -1: no limit
+  std::int64_t max_steps = -1;  // optimizer steps; -1: no limit
   std::int64_t accumulate_grad_batches = 1;
-  double gradient_clip_val = 0.0;   // by global norm; 0: off
+  double gradient_clip_val = 0.0;  // by global norm; 0: off
   std::uint64_t seed = 42;
   bool shuffle = true;
-  bool drop_last = false;           // drop what the ranks cannot share evenly, instead of repeating samples
+  bool drop_last = false;  // drop what the ranks cannot share evenly, instead of repeating samples
   std::int64_t synthetic_samples = 4096;  // --data synthetic
 
   // Where and how it runs.
-  std::string device = "auto";      // auto | cpu | cuda
-  std::string backend = "auto";     // auto | nccl | mpi | gloo
-  std::string precision = "32-true";  // 32-true | bf16-mixed
+  std::string device = "auto";           // auto | cpu | cuda
+  std::string backend = "auto";          // auto | nccl | mpi | gloo
+  std::string precision = "32-true";     // 32-true | bf16-mixed
   std::string reduction_order = "auto";  // auto | pytorch | fast
-  int num_threads = 0;              // CPU threads per rank; 0: the machine's cores shared by its ranks
-  int num_workers = 1;              // data loading threads per rank
-  double bucket_cap_mb = 25.0;      // MiB; the first bucket holds at most 1 MiB, as in PyTorch
-  double timeout_s = 600.0;         // of every wait for another rank
-  std::string master_addr;          // gloo's rendezvous; empty: MASTER_ADDR
-  int master_port = 0;              // 0: MASTER_PORT
+  int num_threads = 0;                   // CPU threads per rank; 0: the machine's cores shared by its ranks
+  int num_workers = 1;                   // data loading threads per rank
+  double bucket_cap_mb = 25.0;           // MiB; the first bucket holds at most 1 MiB, as in PyTorch
+  double timeout_s = 600.0;              // of every wait for another rank
+  std::string master_addr;               // gloo's rendezvous; empty: MASTER_ADDR
+  int master_port = 0;                   // 0: MASTER_PORT
 
   // What it leaves behind.
-  std::string run_dir;              // empty: runs/<model>-<data>
-  bool resume = false;              // insist on a checkpoint
-  bool fresh = false;               // start over; an old run is kept aside
+  std::string run_dir;                        // empty: runs/<model>-<data>
+  bool resume = false;                        // insist on a checkpoint
+  bool fresh = false;                         // start over; an old run is kept aside
   std::string checkpoint_interval = "epoch";  // "epoch", or every N steps as well as at each epoch's end
   int keep_checkpoints = 3;
   std::int64_t log_every_n_steps = 50;

@@ -1,4 +1,5 @@
-// RunDir: where everything that a run leaves behind lives (docs/design.md, "What a run leaves behind"). No LibTorch.
+// RunDir: where everything that a run leaves behind lives (docs/design.md, "What a run leaves behind"). No
+// LibTorch.
 #pragma once
 
 #include <cstdint>
@@ -27,16 +28,16 @@ class RunDir {
   void create() const;
   // Steps of the complete-looking checkpoints (those with a meta.json), newest first.
   std::vector<std::int64_t> checkpoint_steps() const;
-  // For --fresh: moves what a run left behind into root/previous/<NNNN>; returns that folder, or an empty path if
-  // there was nothing to move.
+  // For --fresh: moves what a run left behind into root/previous/<NNNN>; returns that folder, or an empty
+  // path if there was nothing to move.
   std::filesystem::path set_aside() const;
 
  private:
   std::filesystem::path root_;
 };
 
-// Held by rank 0 (the writer) for as long as it lives; the kernel releases it when the process dies, so that a killed
-// run never blocks the next one.
+// Held by rank 0 (the writer) for as long as it lives; the kernel releases it when the process dies, so that
+// a killed run never blocks the next one.
 class RunDirLock {
  public:
   // Throws DataError that names the process and the host holding it, if another one does.

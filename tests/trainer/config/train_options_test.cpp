@@ -1,0 +1,124 @@
+#include "trainer/config/train_options.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "tests/trainer/config/refusal.h"
+
+namespace lockstep {
+namespace {
+
+TEST(TrainOptions, DefaultsKeepTheirOwnRules) {
+  const TrainConfig defaults;
+  for (const auto& option : train_options()) {
+    TrainConfig config;
+    EXPECT_NO_THROW(option.set(config, option.get(defaults), option.name)) << option.name;
+    EXPECT_NO_THROW(option.set_text(config, to_text(option.get(defaults)), option.name)) << option.name;
+    EXPECT_EQ(option.name.find('_'), std::string::npos) << option.name;
+    EXPECT_EQ(option.value_name.empty(), option.kind() == OptionKind::kSwitch) << option.name;
+  }
+}
+
+TEST(TrainOptions, EveryRowHasAMemberOfItsOwn) {
+  std::set<std::string> names;
+  for (const auto& option : train_options()) {
+    EXPECT_TRUE(names.insert(option.name).second) << option.name;
+    // Writing through this row changes what this row reads and no other row.
+    TrainConfig config;
+    const TrainConfig defaults;
+    std::visit(
+        [&](auto pointer) {
+          using Value = std::decay_t<decltype(config.*pointer)>;
+          if constexpr (std::is_same_v<Value, std::string>) {
+            config.*pointer += "x";
+          } else if constexpr (std::is_same_v<Value, bool>) {
+            config.*pointer = !(config.*pointer);
+          } else {
+            config.*pointer += 1;
+          }
+        },
+        option.member);
+    for (const auto& other : train_options()) {
+      EXPECT_EQ(other.get(config) != other.get(defaults), other.name == option.name)
+          << option.name << other.name;
+    }
+  }
+}
+
+TEST(TrainOptions, FlagsThatOthersBuildOnAreThere) {
+  for (const char* name : {"model",
+                           "data",
+                           "run-dir",
+                           "resume",
+                           "fresh",
+                           "seed",
+                           "max-epochs",
+                           "max-steps",
+                           "batch-size",
+                           "optimizer",
+                           "lr",
+                           "momentum",
+                           "weight-decay",
+                           "device",
+                           "backend",
+                           "precision",
+                           "num-threads",
+                           "num-workers",
+                           "accumulate-grad-batches",
+                           "gradient-clip-val",
+                           "log-every-n-steps",
+                           "checkpoint-interval",
+                           "reduction-order",
+                           "timeout",
+                           "price-per-gpu-hour",
+                           "currency"}) {
+    EXPECT_NE(find_option(train_options(), name), nullptr) << name;
+  }
+}
+
+TEST(TrainOptions, RunFolderIsNamedAfterModelAndData) {
+  TrainConfig config;
+  EXPECT_EQ(run_dir_of(config), "runs/convnet-fashion-mnist");
+  config.model = "resnet18";
+  config.data = "/data/sets/flowers/";
+  EXPECT_EQ(run_dir_of(config), "runs/resnet18-flowers");
+  config.data = "..";
+  EXPECT_EQ(run_dir_of(config), "runs/resnet18-data");
+  config.model = "../../etc";
+  EXPECT_EQ(run_dir_of(config), "runs/..-..-etc-data");
+  config.run_dir = "elsewhere";
+  EXPECT_EQ(run_dir_of(config), "elsewhere");
+}
+
+TEST(TrainOptions, KeyValuesAreWhatRanksMustAgreeOn) {
+  TrainConfig config;
+  config.lr = 0.1;
+  const auto pairs = to_key_values(config);
+  const std::map<std::string, std::string> values(pairs.begin(), pairs.end());
+  EXPECT_EQ(values.size(), pairs.size());
+  EXPECT_EQ(values.at("lr"), "0.1");
+  EXPECT_EQ(values.at("batch-size"), "64");
+  EXPECT_EQ(values.at("shuffle"), "true");
+  EXPECT_EQ(values.at("run-dir"), "runs/convnet-fashion-mnist");
+  for (const char* name : {"num-workers", "progress-bar", "master-addr", "master-port"}) {
+    EXPECT_EQ(values.count(name), 0u) << name;
+  }
+  EXPECT_EQ(values.size() + 4, train_options().size());
+}
+
+TEST(TrainOptions, Contradictions) {
+  TrainConfig config;
+  EXPECT_NO_THROW(check_contradictions(config));
+  config.resume = config.fresh = true;
+  expect_refused([&] { check_contradictions(config); }, {"--resume", "--fresh"});
+  config.fresh = false;
+  config.device = "cpu";
+  config.backend = "nccl";
+  expect_refused([&] { check_contradictions(config); }, {"--backend nccl", "--device cpu"});
+}
+
+}  // namespace
+}  // namespace lockstep

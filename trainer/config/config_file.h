@@ -1,0 +1,24 @@
+// A training run's options as a flat TOML file: keys are the flags' names, dashes and underscores alike.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "trainer/config/train_config.h"
+
+namespace lockstep {
+
+// Overwrites in `config` what the file names. Throws DataError if the file cannot be read or is no TOML, and
+// std::invalid_argument for an unknown key (with the nearest known name) or a value that its option refuses;
+// both name the file and the line.
+void read_config_file(const std::filesystem::path& file, TrainConfig& config);
+
+// Every option but resume and fresh, which ask for something once: `--config` with this text repeats the run.
+// Numbers come back with the same bits. The run folder is written as resolved.
+std::string to_toml(const TrainConfig& config);
+
+// Writes to_toml() so that a reader sees all of it or the file before. Throws DataError if it cannot be
+// written.
+void write_config_file(const std::filesystem::path& file, const TrainConfig& config);
+
+}  // namespace lockstep

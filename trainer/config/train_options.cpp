@@ -1,0 +1,189 @@
+#include "trainer/config/train_options.h"
+
+#include <algorithm>
+#include <limits>
+#include <stdexcept>
+
+namespace lockstep {
+namespace {
+
+constexpr std::int64_t kMostInt64 = std::numeric_limits<std::int64_t>::max();
+constexpr std::int64_t kMostInt = std::numeric_limits<int>::max();
+constexpr std::int64_t kMostThreads = 4096;
+constexpr double kUnbounded = std::numeric_limits<double>::max();
+constexpr double kLongestTimeoutS = 1e6;  // 11 days; a longer wait for a peer is a typing error
+
+constexpr const char* kWhat = "Model and data";
+constexpr const char* kOptimisation = "Optimisation";
+constexpr const char* kWhere = "Where and how it runs";
+constexpr const char* kLeaves = "What it leaves behind";
+constexpr const char* kCost = "Cost";
+
+Rule epoch_or_steps() {
+  return {"epoch, or a whole number of steps from 1", [](const OptionValue& value) {
+            const auto* text = std::get_if<std::string>(&value);
+            if (text == nullptr || *text == "epoch") {
+              return text != nullptr;
+            }
+            constexpr std::size_t kMostDigits = 18;  // fits std::int64_t
+            return !text->empty() && text->size() <= kMostDigits && (*text)[0] != '0' &&
+                   std::all_of(text->begin(), text->end(), [](char c) { return c >= '0' && c <= '9'; });
+          }};
+}
+
+Rule currency_code() {
+  return {"a currency's code of three capital letters, such as USD or EUR", [](const OptionValue& value) {
+            const auto* text = std::get_if<std::string>(&value);
+            return text != nullptr && text->size() == 3 &&
+                   std::all_of(text->begin(), text->end(), [](char c) { return c >= 'A' && c <= 'Z'; });
+          }};
+}
+
+Rule steps_or_no_limit() {
+  return {"-1 (no limit) or a whole number from 1", [](const OptionValue& value) {
+            const auto* steps = std::get_if<std::int64_t>(&value);
+            return steps != nullptr && (*steps == -1 || *steps >= 1);
+          }};
+}
+
+std::vector<Option<TrainConfig>> make_options() {
+  using C = TrainConfig;
+  const Rule positive = integer_between(1, kMostInt64);
+  const Rule batch = integer_between(1, kMostInt);
+  std::vector<Option<TrainConfig>> options = {
+      {"model", kWhat, &C::model, "NAME", "Model to train: mlp, convnet, resnet18 or one's own", some_line()},
+      {"data", kWhat, &C::data, "DIR|NAME", "Folder with the data, or a known set: fashion-mnist, synthetic",
+       some_line()},
+      {"synthetic-samples", kWhat, &C::synthetic_samples, "N", "Training samples of --data synthetic",
+       positive},
+      {"shuffle", kWhat, &C::shuffle, "", "Visit the samples in a new random order every epoch",
+       true_or_false()},
+      {"drop-last", kWhat, &C::drop_last, "",
+       "Drop the samples that ranks cannot share evenly, instead of repeating some", true_or_false()},
+
+      {"batch-size", kOptimisation, &C::batch_size, "N", "Training samples per rank and forward pass", batch},
+      {"eval-batch-size", kOptimisation, &C::eval_batch_size, "N",
+       "Samples per rank and forward pass when evaluating", batch},
+      {"accumulate-grad-batches", kOptimisation, &C::accumulate_grad_batches, "N",
+       "Batches whose gradients make up one optimizer step", batch},
+      {"max-epochs", kOptimisation, &C::max_epochs, "N", "Epochs to train", positive},
+      {"max-steps", kOptimisation, &C::max_steps, "N", "Optimizer steps after which to stop; -1: no limit",
+       steps_or_no_limit()},
+      {"optimizer", kOptimisation, &C::optimizer, "NAME", "sgd or adamw, with PyTorch's arithmetic",
+       one_of({"sgd", "adamw"})},
+      {"lr", kOptimisation, &C::lr, "X", "Learning rate", number_above_zero(kUnbounded)},
+      {"momentum", kOptimisation, &C::momentum, "X", "Momentum of sgd", number_not_negative()},
+      {"weight-decay", kOptimisation, &C::weight_decay, "X",
+       "Weight decay: an L2 term for sgd, decoupled for adamw", number_not_negative()},
+      {"gradient-clip-val", kOptimisation, &C::gradient_clip_val, "X",
+       "Largest norm of all gradients together; 0: no clipping", number_not_negative()},
+      {"seed", kOptimisation, &C::seed, "N", "Seed of the initial parameters and of the samples' order",
+       integer_between(0, kMostInt64)},
+
+      {"device", kWhere, &C::device, "NAME", "auto (a GPU where each rank finds one), cpu or cuda",
+       one_of({"auto", "cpu", "cuda"})},
+      {"backend", kWhere, &C::backend, "NAME",
+       "What carries the gradients: auto (nccl where each rank has a GPU of its own, else mpi, else gloo), "
+       "nccl, mpi "
+       "or gloo",
+       one_of({"auto", "nccl", "mpi", "gloo"})},
+      {"precision", kWhere, &C::precision, "NAME",
+       "32-true, or bf16-mixed: forward and backward pass in bfloat16",
+       one_of({"32-true", "bf16-mixed"}, "16-mixed is not there yet")},
+      {"reduction-order", kWhere, &C::reduction_order, "NAME",
+       "Order of the gradients' sum: pytorch (DDP's bits), fast (the quickest), or auto (pytorch on the CPU, "
+       "fast with "
+       "nccl)",
+       one_of({"auto", "pytorch", "fast"})},
+      {"bucket-cap-mb", kWhere, &C::bucket_cap_mb, "MIB",
+       "Gradients reduced together at most, MiB (the first: 1)", number_above_zero(1 << 20)},
+      {"num-threads", kWhere, &C::num_threads, "N",
+       "CPU threads per rank; 0: the machine's cores shared by its ranks, or OMP_NUM_THREADS where that is "
+       "set",
+       integer_between(0, kMostThreads)},
+      {"num-workers", kWhere, &C::num_workers, "N",
+       "Threads per rank that prepare batches ahead; 0: prepared when needed",
+       integer_between(0, kMostThreads)},
+      {"timeout", kWhere, &C::timeout_s, "SECONDS",
+       "Longest wait for another rank before the run ends, seconds", number_above_zero(kLongestTimeoutS)},
+      {"master-addr", kWhere, &C::master_addr, "HOST", "Where gloo's ranks meet", any_line(), "$MASTER_ADDR"},
+      {"master-port", kWhere, &C::master_port, "PORT", "TCP port where gloo's ranks meet",
+       integer_between(0, 65535), "$MASTER_PORT"},
+
+      {"run-dir", kLeaves, &C::run_dir, "DIR",
+       "Folder for checkpoints, metrics and report; one that holds a checkpoint is continued", any_line(),
+       "runs/<model>-<data>"},
+      {"resume", kLeaves, &C::resume, "", "Insist that there is a checkpoint to continue", true_or_false()},
+      {"fresh", kLeaves, &C::fresh, "", "Start over; what an old run left is kept in RUN_DIR/previous",
+       true_or_false()},
+      {"checkpoint-interval", kLeaves, &C::checkpoint_interval, "epoch|N",
+       "Save at each epoch's end, and with a number every N optimizer steps as well", epoch_or_steps()},
+      {"keep-checkpoints", kLeaves, &C::keep_checkpoints, "N", "Newest checkpoints to keep",
+       integer_between(1, kMostInt)},
+      {"log-every-n-steps", kLeaves, &C::log_every_n_steps, "N",
+       "Optimizer steps between two lines of metrics", positive},
+      {"progress-bar", kLeaves, &C::progress_bar, "", "Show a live bar where standard output is a terminal",
+       true_or_false()},
+
+      {"price-per-gpu-hour", kCost, &C::price_per_gpu_hour, "X",
+       "Price of one rank's device for an hour, in --currency; 0: unknown", number_not_negative()},
+      {"currency", kCost, &C::currency, "CODE", "Currency of all prices", currency_code()},
+  };
+  for (auto& option : options) {
+    static const std::vector<std::string> may_differ = {"num-workers", "progress-bar", "master-addr",
+                                                        "master-port"};
+    option.same_on_all_ranks =
+        std::find(may_differ.begin(), may_differ.end(), option.name) == may_differ.end();
+    option.recorded = option.name != "resume" && option.name != "fresh";
+  }
+  return options;
+}
+
+}  // namespace
+
+const std::vector<Option<TrainConfig>>& train_options() {
+  static const std::vector<Option<TrainConfig>> options = make_options();
+  return options;
+}
+
+void check_contradictions(const TrainConfig& config) {
+  if (config.resume && config.fresh) {
+    throw std::invalid_argument(
+        "--resume with --fresh: one insists on a checkpoint to continue, the other starts over; give one of "
+        "them");
+  }
+  if (config.backend == "nccl" && config.device == "cpu") {
+    throw std::invalid_argument(
+        "--backend nccl with --device cpu: NCCL needs GPUs; use --backend mpi or gloo");
+  }
+}
+
+std::filesystem::path run_dir_of(const TrainConfig& config) {
+  if (!config.run_dir.empty()) {
+    return config.run_dir;
+  }
+  std::filesystem::path data = std::filesystem::path(config.data).lexically_normal();
+  if (!data.has_filename()) {  // a trailing slash
+    data = data.parent_path();
+  }
+  std::string name = data.filename().string();
+  if (name.empty() || name == "." || name == "..") {
+    name = "data";
+  }
+  std::string model = config.model;
+  std::replace(model.begin(), model.end(), '/', '-');
+  return std::filesystem::path("runs") / (model + "-" + name);
+}
+
+std::vector<std::pair<std::string, std::string>> to_key_values(const TrainConfig& config) {
+  std::vector<std::pair<std::string, std::string>> pairs;
+  for (const auto& option : train_options()) {
+    if (option.same_on_all_ranks) {
+      const bool is_run_dir = option.name == "run-dir";
+      pairs.emplace_back(option.name, is_run_dir ? run_dir_of(config).string() : to_text(option.get(config)));
+    }
+  }
+  return pairs;
+}
+
+}  // namespace lockstep
