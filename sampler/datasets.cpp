@@ -82,10 +82,12 @@ TrainAndTest open_dataset(const std::string& data, const DatasetOptions& options
   }
   std::string known;
   for (const std::string& name : dataset_names()) known += (known.empty() ? "" : ", ") + name;
-  const std::string nearest = nearest_name(data, dataset_names());
-  throw std::invalid_argument("unknown data set '" + data + "'" +
-                              (nearest.empty() ? "" : " (did you mean '" + nearest + "'?)") +
-                              ": it is neither one of " + known + " nor a folder");
+  // What looks like a path was not meant to be a name.
+  const bool is_path = data.find('/') != std::string::npos;
+  throw std::invalid_argument(
+      "unknown data set '" + data + "'" +
+      (is_path ? "" : " (did you mean '" + nearest_name(data, dataset_names()) + "'?)") +
+      ": it is neither one of " + known + " nor a folder");
 }
 
 std::vector<std::string> dataset_names() {

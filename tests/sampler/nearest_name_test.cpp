@@ -5,21 +5,31 @@
 namespace lockstep {
 namespace {
 
-const std::vector<std::string> kNames = {"fashion-mnist", "mnist", "synthetic"};
-
-TEST(NearestName, IsTheOneWithTheFewestEdits) {
-  EXPECT_EQ(nearest_name("mnits", kNames), "mnist");
-  EXPECT_EQ(nearest_name("fashion_mnist", kNames), "fashion-mnist");
-  EXPECT_EQ(nearest_name("sintetic", kNames), "synthetic");
-  EXPECT_EQ(nearest_name("mnist", kNames), "mnist");
+TEST(EditDistance, TextbookPairs) {
+  EXPECT_EQ(edit_distance("kitten", "sitting"), 3u);  // the standard example
+  EXPECT_EQ(edit_distance("saturday", "sunday"), 3u);
+  EXPECT_EQ(edit_distance("", "abc"), 3u);
+  EXPECT_EQ(edit_distance("abc", ""), 3u);
+  EXPECT_EQ(edit_distance("same", "same"), 0u);
 }
 
-TEST(NearestName, IsEmptyWhereNoneIsNear) {
-  EXPECT_EQ(nearest_name("imagenet21k", kNames), "");
-  EXPECT_EQ(nearest_name("", kNames), "");
-  EXPECT_EQ(nearest_name("x", {"y"}), "");
-  EXPECT_EQ(nearest_name("mnist", {}), "");
-  EXPECT_EQ(nearest_name(std::string(100000, 'm'), kNames), "");
+TEST(NearestName, FindsTheMistypedName) {
+  const std::vector<std::string> known = {"mlp", "convnet", "resnet18", "resnet50"};
+  EXPECT_EQ(nearest_name("restnet50", known), "resnet50");
+  EXPECT_EQ(nearest_name("convent", known), "convnet");
+  EXPECT_EQ(nearest_name("mpl", known), "mlp");
+}
+
+TEST(NearestName, TiesGoToTheEarlierName) {
+  EXPECT_EQ(nearest_name("resnet", {"resnet18", "resnet50"}), "resnet18");
+}
+
+TEST(NearestName, NothingKnownGivesNothing) {
+  EXPECT_EQ(nearest_name("x", {}), "");
+}
+
+TEST(NearestName, HugeInputIsBounded) {
+  EXPECT_EQ(nearest_name(std::string(10'000'000, 'x'), {"xxx", "y"}), "xxx");
 }
 
 }  // namespace
