@@ -17,6 +17,9 @@ function(lockstep_add_library name)
   target_compile_features(${target} PUBLIC cxx_std_20)
   if(NOT arg_NO_TORCH)
     target_link_libraries(${target} PUBLIC torch)
+    # The wheel's libtorch.so exports the std::filesystem of an older compiler, whose remove_all crashes when it meets
+    # ours. The first library that is loaded wins: it has to be libstdc++.
+    target_link_options(${target} PUBLIC "LINKER:--push-state,--no-as-needed,-lstdc++,--pop-state")
   endif()
   target_link_libraries(${target} PUBLIC ${arg_PUBLIC} PRIVATE ${arg_PRIVATE}
     $<BUILD_INTERFACE:lockstep_compile_options>)

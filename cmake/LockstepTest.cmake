@@ -11,6 +11,16 @@ set(LOCKSTEP_MPI_ENVIRONMENT
   OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_btl_vader_single_copy_mechanism=none
   OMPI_MCA_btl_base_warn_component_unused=0 OMP_NUM_THREADS=1)
 
+# What the sanitizers are told (LOCKSTEP_SANITIZER): to be silent about LibTorch and OpenMPI where that is justified.
+set(LOCKSTEP_SANITIZER_ENVIRONMENT "")
+if(LOCKSTEP_SANITIZER STREQUAL "address")
+  set(LOCKSTEP_SANITIZER_ENVIRONMENT
+    "LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/cmake/sanitizers/lsan.supp:print_suppressions=0")
+elseif(LOCKSTEP_SANITIZER STREQUAL "thread")
+  set(LOCKSTEP_SANITIZER_ENVIRONMENT
+    "TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/cmake/sanitizers/tsan.supp:halt_on_error=1:second_deadlock_stack=1")
+endif()
+
 function(lockstep_add_test name)
   cmake_parse_arguments(arg "NO_MAIN" "TIMEOUT;PRECOMPILE_FROM" "SOURCES;LIBRARIES;RANKS;LABELS;ENVIRONMENT" ${ARGN})
   if(NOT arg_TIMEOUT)
@@ -33,12 +43,12 @@ function(lockstep_add_test name)
     foreach(ranks IN LISTS arg_RANKS)
       add_test(NAME ${name}.n${ranks} COMMAND ${MPIEXEC_EXECUTABLE} -n ${ranks} $<TARGET_FILE:${name}>)
       set_tests_properties(${name}.n${ranks} PROPERTIES PROCESSORS 2 TIMEOUT ${arg_TIMEOUT}
-        LABELS "${arg_LABELS}" ENVIRONMENT "${LOCKSTEP_MPI_ENVIRONMENT};${arg_ENVIRONMENT}")
+        LABELS "${arg_LABELS}" ENVIRONMENT "${LOCKSTEP_MPI_ENVIRONMENT};${LOCKSTEP_SANITIZER_ENVIRONMENT};${arg_ENVIRONMENT}")
     endforeach()
   else()
     add_test(NAME ${name} COMMAND ${name})
     set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}"
-      ENVIRONMENT "OMP_NUM_THREADS=1;${arg_ENVIRONMENT}")
+      ENVIRONMENT "OMP_NUM_THREADS=1;${LOCKSTEP_SANITIZER_ENVIRONMENT};${arg_ENVIRONMENT}")
   endif()
 endfunction()
 

@@ -12,13 +12,14 @@ namespace lockstep {
 
 struct DataLoaderOptions {
   std::int64_t batch_size = 64;
-  int num_workers = 1;       // threads; 0 prepares each batch in next()
-  int prefetch_factor = 2;   // batches prepared ahead per worker
-  bool pin_memory = false;   // for faster copies to a GPU; needs one
+  int num_workers = 1;      // threads; 0 prepares each batch in next()
+  int prefetch_factor = 2;  // batches prepared ahead per worker
+  bool pin_memory = false;  // for faster copies to a GPU; needs one
 };
 
-// Serves the samples of an epoch in order, whatever the number of workers. An exception in a worker is rethrown by
-// the next() that would have returned its batch. next() is called from one thread; the destructor joins the workers.
+// Serves the samples of an epoch in order, whatever the number of workers. An exception in a worker is
+// rethrown by the next() that would have returned its batch. next() is called from one thread; the destructor
+// joins the workers.
 class DataLoader {
  public:
   // Throws std::invalid_argument if batch_size < 1, num_workers < 0 or prefetch_factor < 1.

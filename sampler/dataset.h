@@ -27,7 +27,8 @@ class Dataset {
   virtual ~Dataset() = default;
   virtual std::int64_t size() const = 0;
   virtual DatasetShape shape() const = 0;
-  // The samples `indices`, each in [0, size()), in that order. Thread-safe. Throws DataError on unusable content.
+  // The samples `indices`, each in [0, size()), in that order. Thread-safe. Throws DataError on unusable
+  // content.
   virtual Batch get_batch(std::span<const std::int64_t> indices) const = 0;
   // For messages: "fashion-mnist train (60000 samples)".
   virtual std::string description() const = 0;

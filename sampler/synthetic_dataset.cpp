@@ -1,0 +1,109 @@
+// A counter-based generator: hash(key + counter), with the finaliser of splitmix64 (Steele, Lea, Flood: Fast
+// splittable pseudorandom number generators, 2014). No state, so nothing depends on the order of requests.
+#include "sampler/synthetic_dataset.h"
+
+#include <ATen/ops/empty.h>
+
+#include <stdexcept>
+#include <utility>
+
+namespace lockstep {
+namespace {
+
+constexpr std::int64_t kBlock = 4;  // pixels on a side that share a template value
+constexpr std::int64_t kLargestSample = std::int64_t{1} << 28;  // elements
+
+std::uint64_t mix(std::uint64_t x) {
+  x += 0x9e3779b97f4a7c15u;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+  return x ^ (x >> 31);
+}
+
+// The key of an independent stream of numbers.
+std::uint64_t key(std::uint64_t seed, std::uint64_t purpose, std::uint64_t index) {
+  return mix(mix(mix(seed) + purpose) + index);
+}
+
+// The streams' purposes.
+constexpr std::uint64_t kTemplate = 1;
+constexpr std::uint64_t kLabel = 2;  // plus the split
+constexpr std::uint64_t kNoise = 4;  // plus the split
+
+// 32 random bits to the sum of two uniform 16-bit numbers: a triangle of mean 0 and variance 1 (the variance
+// of the sum is 2 * (2^32 - 1) / 12, and its mean is 2^16 - 1).
+float noise(std::uint32_t bits) {
+  constexpr float kScale = 1.0f / 26754.28f;
+  const auto sum = static_cast<std::int32_t>((bits >> 16) + (bits & 0xffff)) - 65535;
+  return static_cast<float>(sum) * kScale;
+}
+
+}  // namespace
+
+SyntheticDataset::SyntheticDataset(std::uint64_t seed, Split split, std::int64_t num_samples,
+                                   std::vector<std::int64_t> sample_sizes, std::int64_t num_classes)
+    : seed_(seed),
+      split_(split),
+      num_samples_(num_samples),
+      sample_sizes_(std::move(sample_sizes)),
+      num_classes_(num_classes),
+      planes_(1),
+      height_(1),
+      width_(1) {
+  if (num_samples < 1 || num_classes < 1) {
+    throw std::invalid_argument("synthetic data: " + std::to_string(num_samples) + " samples of " +
+                                std::to_string(num_classes) + " classes; there must be at least 1 of each");
+  }
+  std::int64_t elements = 1;
+  for (std::size_t i = 0; i < sample_sizes_.size(); ++i) {
+    const std::int64_t size = sample_sizes_[i];
+    if (size < 1 || size > kLargestSample / elements) {
+      throw std::invalid_argument(
+          "synthetic data: size " + std::to_string(size) +
+          " in one sample's shape; sizes are positive, with at most 2^28 elements in all");
+    }
+    elements *= size;
+    const std::size_t from_end = sample_sizes_.size() - i;
+    (from_end == 1 ? width_ : from_end == 2 ? height_ : planes_) *= size;
+  }
+}
+
+Batch SyntheticDataset::get_batch(std::span<const std::int64_t> indices) const {
+  std::vector<std::int64_t> sizes = {static_cast<std::int64_t>(indices.size())};
+  sizes.insert(sizes.end(), sample_sizes_.begin(), sample_sizes_.end());
+  Batch batch{.data = at::empty(sizes, at::TensorOptions().dtype(at::kFloat)),
+              .target = at::empty({sizes[0]}, at::TensorOptions().dtype(at::kLong))};
+  auto* data = batch.data.mutable_data_ptr<float>();
+  auto* target = batch.target.mutable_data_ptr<std::int64_t>();
+  const auto split = static_cast<std::uint64_t>(split_);
+  for (const std::int64_t index : indices) {
+    if (index < 0 || index >= num_samples_) {
+      throw std::out_of_range("sample " + std::to_string(index) + " does not exist in " + description());
+    }
+    const auto sample = static_cast<std::uint64_t>(index);
+    const std::uint64_t label = key(seed_, kLabel + split, sample) % static_cast<std::uint64_t>(num_classes_);
+    const std::uint64_t template_key = key(seed_, kTemplate, label);
+    const std::uint64_t noise_key = key(seed_, kNoise + split, sample);
+    std::uint64_t position = 0;
+    for (std::int64_t plane = 0; plane < planes_; ++plane) {
+      for (std::int64_t row = 0; row < height_; ++row) {
+        const auto strip = static_cast<std::uint64_t>(plane * ((height_ - 1) / kBlock + 1) + row / kBlock);
+        const std::uint64_t strip_key = mix(template_key + strip);
+        for (std::int64_t column = 0; column < width_; ++column, ++position) {
+          const bool is_high = (mix(strip_key + static_cast<std::uint64_t>(column / kBlock)) & 1) != 0;
+          const std::uint64_t bits = mix(noise_key + position);
+          *data++ = (is_high ? 0.5f : -0.5f) + noise(static_cast<std::uint32_t>(bits >> 32));
+        }
+      }
+    }
+    *target++ = static_cast<std::int64_t>(label);
+  }
+  return batch;
+}
+
+std::string SyntheticDataset::description() const {
+  return std::string("synthetic ") + (split_ == Split::kTrain ? "train" : "test") + " (" +
+         std::to_string(num_samples_) + " samples)";
+}
+
+}  // namespace lockstep
