@@ -1,5 +1,7 @@
 # Finds what we stand on. LibTorch comes from the `torch` wheel that scripts/setup puts into .venv, unless
 # CMAKE_PREFIX_PATH or Torch_DIR says otherwise.
+set(LOCKSTEP_VENV "${PROJECT_SOURCE_DIR}/.venv" CACHE PATH "Virtual environment that holds the torch wheel")
+set(LOCKSTEP_CUDA "" CACHE PATH "CUDA toolkit; empty: the first usable one")
 include(LockstepTorch)
 
 find_package(MPI REQUIRED COMPONENTS C)
