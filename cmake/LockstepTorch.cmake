@@ -48,9 +48,22 @@ if(NOT Torch_FOUND)
     "Run scripts/setup, or pass -DLOCKSTEP_VENV=<venv with the torch wheel> or -DTorch_DIR=<its share/cmake/Torch>.")
 endif()
 
-# NCCL's header and library must be those that libtorch_cuda itself loads: the wheel's, beside torch. Only where the
-# wheel brings none (a LibTorch built from source) may the system's be taken.
+# MKL is inside libtorch_cpu; the folders where its builders had it are no business of our programs' run paths.
+if(TARGET caffe2::mkl)
+  set_property(TARGET caffe2::mkl PROPERTY INTERFACE_LINK_DIRECTORIES "")
+endif()
+
+# The CUDA run time must be the one that libtorch_cuda itself loads, the wheel's. The toolkit's may be another minor
+# version, and may be gone when a program runs.
 cmake_path(GET TORCH_INSTALL_PREFIX PARENT_PATH lockstep_site_packages)
+file(GLOB lockstep_cudart "${lockstep_site_packages}/nvidia/cu*/lib/libcudart.so.*")
+if(lockstep_cudart)
+  list(GET lockstep_cudart 0 lockstep_cudart)
+  set_property(TARGET CUDA::cudart PROPERTY IMPORTED_LOCATION "${lockstep_cudart}")
+endif()
+
+# So must NCCL's header and library. Only where the wheel brings none (a LibTorch built from source) may the system's
+# be taken.
 set(lockstep_nccl_root "${lockstep_site_packages}/nvidia/nccl")
 if(EXISTS "${lockstep_nccl_root}/include/nccl.h")
   set(lockstep_nccl_search PATHS "${lockstep_nccl_root}" PATH_SUFFIXES include lib NO_DEFAULT_PATH)
