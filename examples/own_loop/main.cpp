@@ -34,6 +34,7 @@ int main() try {
     hash = hash * 31 + std::hash<std::string_view>()({static_cast<const char*>(p.data_ptr()), p.nbytes()});
   std::printf("rank %d of %d: loss %.4f, parameters %016zx\n", comm->rank(), comm->world_size(), loss_value,
               hash);
+  comm->shutdown();  // a rank that fails does not, and its launcher ends the others
 } catch (const std::exception& error) {
   std::fprintf(stderr, "own_loop: %s\n", error.what());
   return 1;
