@@ -1,6 +1,6 @@
 // One's own module in one's own loop, data-parallel: start it with `mpiexec -n 2 own_loop`, or alone.
-#include <torch/nn.h>
-#include <torch/optim.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/optim/sgd.h>
 
 #include <cstdio>
 #include <string_view>

@@ -42,7 +42,7 @@ done
 
 launcher=()
 command -v ccache >/dev/null && launcher=(-D CMAKE_CXX_COMPILER_LAUNCHER=ccache)
-"$cmake" -S "$source/examples/own_loop" -B "$work/own_loop" -G Ninja -D CMAKE_BUILD_TYPE=Release \
+"$cmake" -S "$source/examples/own_loop" -B "$work/own_loop" -G Ninja \
   -D CMAKE_PREFIX_PATH="$prefix" -D LOCKSTEP_VENV="$LOCKSTEP_VENV" "${launcher[@]}"
 "$cmake" --build "$work/own_loop"
 
