@@ -1,8 +1,12 @@
 # Finds what we stand on. LibTorch comes from the `torch` wheel that scripts/setup puts into .venv, unless
 # CMAKE_PREFIX_PATH or Torch_DIR says otherwise.
+set(LOCKSTEP_VENV "${PROJECT_SOURCE_DIR}/.venv" CACHE PATH "Virtual environment that holds the torch wheel")
+set(LOCKSTEP_CUDA "" CACHE PATH "CUDA toolkit; empty: the first usable one")
 include(LockstepTorch)
 
 find_package(MPI REQUIRED COMPONENTS C)
+# We call MPI's C interface. Without this mpi.h drags in the retired C++ one, which needs a library of its own to link.
+set_property(TARGET MPI::MPI_C APPEND PROPERTY INTERFACE_COMPILE_DEFINITIONS OMPI_SKIP_MPICXX MPICH_SKIP_MPICXX)
 find_package(Threads REQUIRED)
 find_package(ZLIB REQUIRED)
 find_package(OpenSSL REQUIRED COMPONENTS Crypto)

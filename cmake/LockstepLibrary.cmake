@@ -1,7 +1,11 @@
 # lockstep_add_library(NAME [NO_TORCH] HEADERS ... SOURCES ... [PUBLIC libs ...] [PRIVATE libs ...])
 # One static library per folder: target lockstep_NAME, alias lockstep::NAME, headers installed under
 # include/lockstep/<path in the source tree>. Public headers name LibTorch and the standard library only.
+# Header-only libraries among PRIVATE are needed to compile, not to link, so the installed package does without them.
 include(GNUInstallDirs)
+
+# Installed programs find LibTorch and NCCL where the build found them.
+set(CMAKE_INSTALL_RPATH_USE_LINK_PATH ON)
 
 function(lockstep_add_library name)
   cmake_parse_arguments(arg "NO_TORCH" "" "HEADERS;SOURCES;PUBLIC;PRIVATE" ${ARGN})
@@ -21,7 +25,13 @@ function(lockstep_add_library name)
     # ours. The first library that is loaded wins: it has to be libstdc++.
     target_link_options(${target} PUBLIC "LINKER:--push-state,--no-as-needed,-lstdc++,--pop-state")
   endif()
-  target_link_libraries(${target} PUBLIC ${arg_PUBLIC} PRIVATE ${arg_PRIVATE}
-    $<BUILD_INTERFACE:lockstep_compile_options>)
+  foreach(library IN LISTS arg_PRIVATE)
+    if(library MATCHES "^(cxxopts|nlohmann_json|tomlplusplus)::")
+      target_link_libraries(${target} PRIVATE $<BUILD_INTERFACE:${library}>)
+    else()
+      target_link_libraries(${target} PRIVATE ${library})
+    endif()
+  endforeach()
+  target_link_libraries(${target} PUBLIC ${arg_PUBLIC} PRIVATE $<BUILD_INTERFACE:lockstep_compile_options>)
   set_property(GLOBAL APPEND PROPERTY LOCKSTEP_LIBRARIES ${target})
 endfunction()

@@ -1,59 +1,88 @@
 # Finds LibTorch, and NCCL beside it, as the imported targets `torch` and `lockstep::nccl`.
 # Used by our own build and, installed, by find_package(Lockstep).
 #
-# LOCKSTEP_VENV     the virtual environment that holds the torch wheel (default: .venv in our source tree)
-# LOCKSTEP_CUDA     the CUDA toolkit (default: what nvcc on the PATH belongs to, else /usr/local/cuda, else the
-#                   toolkit that scripts/setup assembled from wheels in LOCKSTEP_VENV/cuda)
-if(NOT DEFINED LOCKSTEP_VENV AND PROJECT_NAME STREQUAL "Lockstep")
-  set(LOCKSTEP_VENV "${PROJECT_SOURCE_DIR}/.venv")
+# LOCKSTEP_VENV   the virtual environment that holds the torch wheel (default: .venv in our source tree; in an
+#                 installed package the one it was built with). CMAKE_PREFIX_PATH and Torch_DIR go before it.
+# LOCKSTEP_CUDA   the CUDA toolkit (default: the first usable one, see LockstepToolkit.cmake)
+include("${CMAKE_CURRENT_LIST_DIR}/LockstepToolkit.cmake")
+
+set(lockstep_cuda "${LOCKSTEP_CUDA}")
+if(NOT lockstep_cuda)
+  lockstep_find_cuda_toolkit(lockstep_cuda VENV "${LOCKSTEP_VENV}")
+endif()
+if(NOT lockstep_cuda)
+  message(FATAL_ERROR "Lockstep: no usable CUDA toolkit (nvcc 13.0 or newer with its headers and libcudart.so) was "
+    "found. Run scripts/setup, which gets one from wheels, or pass -DLOCKSTEP_CUDA=<toolkit>.")
 endif()
 
-if(NOT Torch_DIR AND LOCKSTEP_VENV)
-  file(GLOB lockstep_torch_dirs "${LOCKSTEP_VENV}/lib/python3*/site-packages/torch/share/cmake/Torch")
-  if(lockstep_torch_dirs)
-    list(GET lockstep_torch_dirs 0 lockstep_torch_dir)
-    set(Torch_DIR "${lockstep_torch_dir}" CACHE PATH "LibTorch's CMake package")
-  endif()
+# LibTorch's package reads some of these from the environment, and nvcc its libraries' place.
+set(ENV{CUDA_HOME} "${lockstep_cuda}")
+set(ENV{CUDACXX} "${lockstep_cuda}/bin/nvcc")
+set(CUDAToolkit_ROOT "${lockstep_cuda}")
+set(CUDA_TOOLKIT_ROOT_DIR "${lockstep_cuda}")
+if(NOT "$ENV{LIBRARY_PATH}" MATCHES "(^|:)${lockstep_cuda}/lib64(:|$)")
+  set(ENV{LIBRARY_PATH} "${lockstep_cuda}/lib64:$ENV{LIBRARY_PATH}")
 endif()
 
-if(NOT LOCKSTEP_CUDA)
-  find_program(lockstep_nvcc nvcc PATHS /usr/local/cuda/bin NO_CACHE)
-  if(EXISTS "${LOCKSTEP_VENV}/cuda/bin/nvcc")
-    set(LOCKSTEP_CUDA "${LOCKSTEP_VENV}/cuda")
-  elseif(lockstep_nvcc)
-    file(REAL_PATH "${lockstep_nvcc}" lockstep_nvcc)
-    cmake_path(GET lockstep_nvcc PARENT_PATH lockstep_cuda_bin)
-    cmake_path(GET lockstep_cuda_bin PARENT_PATH LOCKSTEP_CUDA)
-  endif()
-endif()
-if(LOCKSTEP_CUDA)
-  set(ENV{CUDA_HOME} "${LOCKSTEP_CUDA}")
-  set(ENV{CUDACXX} "${LOCKSTEP_CUDA}/bin/nvcc")
-  set(CUDAToolkit_ROOT "${LOCKSTEP_CUDA}")
-  set(CUDA_TOOLKIT_ROOT_DIR "${LOCKSTEP_CUDA}")
-  if(NOT "$ENV{LIBRARY_PATH}" MATCHES "${LOCKSTEP_CUDA}/lib64")
-    set(ENV{LIBRARY_PATH} "${LOCKSTEP_CUDA}/lib64:$ENV{LIBRARY_PATH}")
-  endif()
-endif()
-
-# An explicit list keeps CMake from probing for a GPU, which fails where there is none. CMake 3.25's
-# FindCUDA scripts insist on it.
+# An explicit list keeps CMake from probing for a GPU, which fails where there is none; CMake 3.25's FindCUDA
+# scripts insist on it.
 if(NOT TORCH_CUDA_ARCH_LIST AND NOT DEFINED ENV{TORCH_CUDA_ARCH_LIST})
   set(TORCH_CUDA_ARCH_LIST "8.0;9.0;10.0")
 endif()
-find_package(Torch 2.11 REQUIRED)
 
-# NCCL's header and library must be those that libtorch_cuda itself loads: the wheel's, two folders up.
-get_filename_component(lockstep_site_packages "${TORCH_INSTALL_PREFIX}/.." ABSOLUTE)
-find_path(LOCKSTEP_NCCL_INCLUDE_DIR nccl.h HINTS "${lockstep_site_packages}/nvidia/nccl/include")
-find_library(LOCKSTEP_NCCL_LIBRARY NAMES nccl libnccl.so.2 HINTS "${lockstep_site_packages}/nvidia/nccl/lib")
+# LibTorch's package hashes libnvrtc.so with whatever Python it finds, for a file name that only LibTorch's own
+# build uses. A value that is already there spares both.
+if(NOT DEFINED CUDA_NVRTC_SHORTHASH)
+  set(CUDA_NVRTC_SHORTHASH unused)
+endif()
+
+# Its thirty lines of chatter and two warnings (about libraries that only static builds of LibTorch have) would hide
+# ours; errors still show. `cmake --log-level=STATUS` brings everything back.
+set(lockstep_log_level "${CMAKE_MESSAGE_LOG_LEVEL}")
+set(CMAKE_MESSAGE_LOG_LEVEL ERROR)
+file(GLOB lockstep_torch_hints "${LOCKSTEP_VENV}/lib/python3*/site-packages/torch/share/cmake/Torch")
+find_package(Torch 2.11 QUIET HINTS ${lockstep_torch_hints})
+set(CMAKE_MESSAGE_LOG_LEVEL "${lockstep_log_level}")
+if(NOT Torch_FOUND)
+  message(FATAL_ERROR "Lockstep: LibTorch 2.11 or newer was not found in LOCKSTEP_VENV (${LOCKSTEP_VENV}). "
+    "Run scripts/setup, or pass -DLOCKSTEP_VENV=<venv with the torch wheel> or -DTorch_DIR=<its share/cmake/Torch>.")
+endif()
+
+# MKL is inside libtorch_cpu; the folders where its builders had it are no business of our programs' run paths.
+if(TARGET caffe2::mkl)
+  set_property(TARGET caffe2::mkl PROPERTY INTERFACE_LINK_DIRECTORIES "")
+endif()
+
+# The CUDA run time must be the one that libtorch_cuda itself loads, the wheel's. The toolkit's may be another minor
+# version, and may be gone when a program runs.
+cmake_path(GET TORCH_INSTALL_PREFIX PARENT_PATH lockstep_site_packages)
+file(GLOB lockstep_cudart "${lockstep_site_packages}/nvidia/cu*/lib/libcudart.so.*")
+if(lockstep_cudart)
+  list(GET lockstep_cudart 0 lockstep_cudart)
+  set_property(TARGET CUDA::cudart PROPERTY IMPORTED_LOCATION "${lockstep_cudart}")
+endif()
+
+# So must NCCL's header and library. Only where the wheel brings none (a LibTorch built from source) may the system's
+# be taken.
+set(lockstep_nccl_root "${lockstep_site_packages}/nvidia/nccl")
+if(EXISTS "${lockstep_nccl_root}/include/nccl.h")
+  set(lockstep_nccl_search PATHS "${lockstep_nccl_root}" PATH_SUFFIXES include lib NO_DEFAULT_PATH)
+else()
+  set(lockstep_nccl_search "")
+endif()
+find_path(LOCKSTEP_NCCL_INCLUDE_DIR nccl.h ${lockstep_nccl_search})
+find_library(LOCKSTEP_NCCL_LIBRARY NAMES nccl libnccl.so.2 ${lockstep_nccl_search})
 if(NOT LOCKSTEP_NCCL_INCLUDE_DIR OR NOT LOCKSTEP_NCCL_LIBRARY)
-  message(FATAL_ERROR "Lockstep: NCCL was not found beside LibTorch (${lockstep_site_packages}/nvidia/nccl) "
-    "nor on the system. Run scripts/setup, or set LOCKSTEP_NCCL_INCLUDE_DIR and LOCKSTEP_NCCL_LIBRARY.")
+  message(FATAL_ERROR "Lockstep: NCCL was found neither beside LibTorch (${lockstep_nccl_root}) nor on the system. "
+    "Run scripts/setup, or set LOCKSTEP_NCCL_INCLUDE_DIR and LOCKSTEP_NCCL_LIBRARY.")
 endif()
 if(NOT TARGET lockstep::nccl)
   add_library(lockstep::nccl UNKNOWN IMPORTED)
   set_target_properties(lockstep::nccl PROPERTIES
     IMPORTED_LOCATION "${LOCKSTEP_NCCL_LIBRARY}"
     INTERFACE_INCLUDE_DIRECTORIES "${LOCKSTEP_NCCL_INCLUDE_DIR}")
+endif()
+
+if(NOT Lockstep_FIND_QUIETLY)
+  message(STATUS "Lockstep: LibTorch ${Torch_VERSION} in ${TORCH_INSTALL_PREFIX}, CUDA toolkit ${lockstep_cuda}")
 endif()
