@@ -36,17 +36,6 @@ KeyValues unpack(const std::string& packed) {
   return values;
 }
 
-// The text of `root` on every rank.
-std::string broadcast_text(const std::string& mine, int root, Communicator& communicator) {
-  at::Tensor length =
-      at::full({1}, static_cast<std::int64_t>(mine.size()), at::TensorOptions().dtype(at::kLong));
-  communicator.broadcast(length, root)->wait();
-  at::Tensor text = at::empty({length.item<std::int64_t>()}, at::TensorOptions().dtype(at::kByte));
-  if (communicator.rank() == root) std::memcpy(text.data_ptr(), mine.data(), mine.size());
-  communicator.broadcast(text, root)->wait();
-  return {static_cast<const char*>(text.const_data_ptr()), static_cast<std::size_t>(text.numel())};
-}
-
 std::string first_difference(const KeyValues& mine, const KeyValues& reference) {
   for (std::size_t i = 0; i < std::max(mine.size(), reference.size()); ++i) {
     if (i >= mine.size()) return "no " + reference[i].first + ", rank 0 has " + reference[i].second;
@@ -60,6 +49,16 @@ std::string first_difference(const KeyValues& mine, const KeyValues& reference) 
 }
 
 }  // namespace
+
+std::string broadcast_text(const std::string& mine, int root, Communicator& communicator) {
+  at::Tensor length =
+      at::full({1}, static_cast<std::int64_t>(mine.size()), at::TensorOptions().dtype(at::kLong));
+  communicator.broadcast(length, root)->wait();
+  at::Tensor text = at::empty({length.item<std::int64_t>()}, at::TensorOptions().dtype(at::kByte));
+  if (communicator.rank() == root) std::memcpy(text.data_ptr(), mine.data(), mine.size());
+  communicator.broadcast(text, root)->wait();
+  return {static_cast<const char*>(text.const_data_ptr()), static_cast<std::size_t>(text.numel())};
+}
 
 std::string find_disagreement(const KeyValues& values, Communicator& communicator) {
   if (communicator.world_size() == 1) return {};

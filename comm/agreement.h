@@ -17,4 +17,7 @@ using KeyValues = std::vector<std::pair<std::string, std::string>>;
 // "rank 1 has --lr 0.2, rank 0 has 0.1".
 std::string find_disagreement(const KeyValues& values, Communicator& communicator);
 
+// The text of `root` on every rank; a collective.
+std::string broadcast_text(const std::string& mine, int root, Communicator& communicator);
+
 }  // namespace lockstep

@@ -12,8 +12,9 @@ enum class Precision { k32True, kBf16Mixed };
 // "32-true" or "bf16-mixed", Lightning's names. Throws std::invalid_argument for others.
 Precision parse_precision(const std::string& name);
 
-// While it lives, this thread's operations follow PyTorch's autocast lists for `device`; to be opened around the forward
-// pass and the loss, not the backward pass, which repeats the forward's choices. Does nothing for k32True.
+// While it lives, this thread's operations follow PyTorch's autocast lists for `device`; to be opened around
+// the forward pass and the loss, not the backward pass, which repeats the forward's choices. Does nothing for
+// k32True.
 class AutocastGuard {
  public:
   AutocastGuard(Precision precision, at::DeviceType device);

@@ -7,7 +7,9 @@
 namespace lockstep {
 namespace {
 
-DecisionFlag flag(int index) { return static_cast<DecisionFlag>(1U << static_cast<unsigned>(index)); }
+DecisionFlag flag(int index) {
+  return static_cast<DecisionFlag>(1U << static_cast<unsigned>(index));
+}
 
 }  // namespace
 

@@ -1,4 +1,5 @@
-// StepAgreement: the one vote of each step. It carries the decision word and the loss, and hides under the backward pass.
+// StepAgreement: the one vote of each step. It carries the decision word and the loss, and hides under the
+// backward pass.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -13,8 +14,8 @@ struct AgreedStep {
   double mean_loss = 0.0;  // over ranks
 };
 
-// post() after the forward pass, wait() before the update: by then the vote has had the whole backward pass to travel, so
-// that it costs no time of its own. All ranks call both, once a step, in turn.
+// post() after the forward pass, wait() before the update: by then the vote has had the whole backward pass
+// to travel, so that it costs no time of its own. All ranks call both, once a step, in turn.
 class StepAgreement {
  public:
   explicit StepAgreement(CommunicatorPtr communicator);
@@ -26,7 +27,8 @@ class StepAgreement {
 
  private:
   CommunicatorPtr communicator_;
-  at::Tensor ballot_;  // (1 + kDecisionFlagCount) float64 on the CPU: the sum of losses, then the number of votes per flag
+  at::Tensor ballot_;  // (1 + kDecisionFlagCount) float64 on the CPU: the sum of losses, then the number of
+                       // votes per flag
   WorkPtr work_;
 };
 

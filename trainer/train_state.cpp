@@ -16,15 +16,22 @@ constexpr std::int64_t kFormatVersion = 1;
 using Dict = c10::impl::GenericDict;
 using List = c10::impl::GenericList;
 
-Dict make_dict() { return {c10::StringType::get(), c10::AnyType::get()}; }
-List make_list() { return List(c10::AnyType::get()); }
+Dict make_dict() {
+  return Dict(c10::StringType::get(), c10::AnyType::get());
+}
+List make_list() {
+  return List(c10::AnyType::get());
+}
 
-c10::IValue optional_number(const std::optional<double>& number) { return number ? c10::IValue(*number) : c10::IValue(); }
+c10::IValue optional_number(const std::optional<double>& number) {
+  return number ? c10::IValue(*number) : c10::IValue();
+}
 
 // Reads one dict, complaining in terms of its fields.
 class Reader {
  public:
-  Reader(const c10::IValue& value, std::string place) : place_(std::move(place)), dict_(dict_of(value, place_)) {}
+  Reader(const c10::IValue& value, std::string place)
+      : place_(std::move(place)), dict_(dict_of(value, place_)) {}
 
   std::int64_t integer(const std::string& name) const {
     const c10::IValue value = field(name);
@@ -75,7 +82,8 @@ class Reader {
 
  private:
   static Dict dict_of(const c10::IValue& value, const std::string& place) {
-    if (!value.isGenericDict()) throw DataError("checkpoint: train_state.pt" + (place.empty() ? "" : ", " + place) + " is no dict");
+    if (!value.isGenericDict())
+      throw DataError("checkpoint: train_state.pt" + (place.empty() ? "" : ", " + place) + " is no dict");
     return value.toGenericDict();
   }
 
@@ -148,8 +156,9 @@ c10::IValue to_ivalue(const TrainState& state) {
 TrainState train_state_from(const c10::IValue& value) {
   const Reader reader(value, "");
   if (reader.integer("format_version") > kFormatVersion) {
-    throw DataError("checkpoint: train_state.pt has format " + std::to_string(reader.integer("format_version")) +
-                    ", this program reads up to " + std::to_string(kFormatVersion) + "; use a newer Lockstep");
+    throw DataError("checkpoint: train_state.pt has format " +
+                    std::to_string(reader.integer("format_version")) + ", this program reads up to " +
+                    std::to_string(kFormatVersion) + "; use a newer Lockstep");
   }
   TrainState state;
   state.step = reader.count("step");

@@ -15,13 +15,13 @@
 namespace lockstep {
 
 struct TrainState {
-  std::int64_t step = 0;          // optimizer steps done
-  std::int64_t epoch = 0;         // the epoch under way, from 0
-  std::int64_t batch = 0;         // batches of it that each rank has done
-  std::int64_t samples_seen = 0;  // by all ranks together
-  std::optional<double> train_loss;     // of the last step, averaged over ranks
-  std::optional<double> test_loss;      // of the last evaluation
-  std::optional<double> test_accuracy;  // in [0, 1]
+  std::int64_t step = 0;                  // optimizer steps done
+  std::int64_t epoch = 0;                 // the epoch under way, from 0
+  std::int64_t batch = 0;                 // batches of it that each rank has done
+  std::int64_t samples_seen = 0;          // by all ranks together
+  std::optional<double> train_loss;       // of the last step, averaged over ranks
+  std::optional<double> test_loss;        // of the last evaluation
+  std::optional<double> test_accuracy;    // in [0, 1]
   std::vector<at::Tensor> random_states;  // by rank
   BucketHistory buckets;
   std::string optimizer_name;
@@ -30,7 +30,8 @@ struct TrainState {
   std::vector<std::pair<std::string, std::string>> identity;
 };
 
-// As train_state.pt holds it: dicts, lists, numbers, strings and tensors, which torch.load opens (docs/checkpoints.md).
+// As train_state.pt holds it: dicts, lists, numbers, strings and tensors, which torch.load opens
+// (docs/checkpoints.md).
 c10::IValue to_ivalue(const TrainState& state);
 // Throws DataError, naming the field, for anything that to_ivalue() would not have made.
 TrainState train_state_from(const c10::IValue& value);

@@ -1,0 +1,41 @@
+#include "trainer/run_identity.h"
+
+#include <algorithm>
+
+#include "sampler/data_error.h"
+
+namespace lockstep {
+
+Identity run_identity(const TrainConfig& config, const Communicator& communicator, const Dataset& train) {
+  return {
+      {"model", config.model},
+      {"data", config.data},
+      {"training samples", std::to_string(train.size())},
+      {"optimizer", config.optimizer},
+      {"seed", std::to_string(config.seed)},
+      {"ranks", std::to_string(communicator.world_size())},
+      {"batch size", std::to_string(config.batch_size)},
+      {"accumulated batches", std::to_string(config.accumulate_grad_batches)},
+      {"shuffle", config.shuffle ? "true" : "false"},
+      {"drop last", config.drop_last ? "true" : "false"},
+      {"precision", config.precision},
+  };
+}
+
+void check_identity(const Identity& saved, const Identity& current) {
+  std::string differences;
+  for (const auto& [name, value] : current) {
+    const auto found = std::find_if(saved.begin(), saved.end(),
+                                    [&, key = name](const auto& item) { return item.first == key; });
+    const std::string was = found == saved.end() ? "unknown" : found->second;
+    if (was == value) continue;
+    differences += (differences.empty() ? "" : "; ") + name + " was " + was + ", is " + value;
+  }
+  if (!differences.empty()) {
+    throw DataError("the checkpoint is of another run: " + differences +
+                    " (go on as before, choose another --run-dir, or start over with --fresh, which keeps "
+                    "the old run aside)");
+  }
+}
+
+}  // namespace lockstep

@@ -1,0 +1,23 @@
+// What must be the same for a checkpoint to be continued with the bits that the run would have had.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "comm/communicator.h"
+#include "sampler/dataset.h"
+#include "trainer/config/train_config.h"
+
+namespace lockstep {
+
+using Identity = std::vector<std::pair<std::string, std::string>>;
+
+// Model, data and its size, seed, batch size, number of ranks and the like; kept in every checkpoint.
+Identity run_identity(const TrainConfig& config, const Communicator& communicator, const Dataset& train);
+
+// Throws DataError that lists everything in which `saved` differs from `current`, and how to start anew
+// instead.
+void check_identity(const Identity& saved, const Identity& current);
+
+}  // namespace lockstep

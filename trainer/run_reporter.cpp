@@ -1,0 +1,192 @@
+#include "trainer/run_reporter.h"
+
+#include <c10/macros/Macros.h>
+#include <torch/version.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <utility>
+
+#include "trainer/cost/cost_meter.h"
+#include "trainer/cost/ledger.h"
+#include "trainer/metrics/metrics_writer.h"
+#include "trainer/metrics/progress_bar.h"
+
+namespace lockstep {
+namespace {
+
+// One read of the ledger tells the attempt's number and what earlier ones cost.
+struct History {
+  int attempt;
+  EarlierSpend earlier;
+};
+
+History read_history(const RunDir& run_dir, const Price& price) {
+  const auto records = read_ledger(run_dir.ledger_file());
+  return {1 + std::max(last_attempt(records), last_metrics_attempt(run_dir.metrics_file())),
+          earlier_spend(records, price)};
+}
+
+}  // namespace
+
+struct RunReporter::State {
+  State(const RunDir& run_dir, RunFacts run_facts, History history)
+      : facts(std::move(run_facts)),
+        attempt(history.attempt),
+        meter({facts.config.price_per_gpu_hour, facts.config.currency}, facts.start.world_size,
+              history.earlier.spend),
+        ledger(run_dir.ledger_file(), attempt, meter, [this](const std::string& line) { warn(line); }),
+        metrics(run_dir.metrics_file(), attempt, [this](const std::string& line) { warn(line); }),
+        bar(facts.config.progress_bar ? facts.terminal_columns : 0, stdout) {
+    if (!history.earlier.remark.empty()) say(history.earlier.remark);
+  }
+
+  void say(const std::string& line) { bar.print_above(line); }
+  void warn(const std::string& line) {
+    bar.finish();
+    std::fprintf(stderr, "lockstep: warning: %s\n", line.c_str());
+  }
+
+  Progress progress(const Position& at, std::optional<double> loss) const {
+    Progress progress;
+    progress.epoch = at.epoch;
+    progress.max_epochs = facts.config.max_epochs;
+    progress.batch = at.batch;
+    progress.batches_per_epoch = facts.batches_per_epoch;
+    progress.loss = loss ? loss : last_loss;
+    progress.samples_per_s = rate(samples_of_attempt, times_of_attempt);
+    progress.spend = meter.spend();
+    progress.elapsed_s = progress.spend.gpu_hours * 3600.0 / meter.gpus();
+    // The first steps say little about the rest: they warm caches up. Evaluations and saves count as they
+    // come.
+    if (times_of_attempt.steps >= 3) {
+      const double seconds_per_step =
+          (meter.running_s() - training_began_s) / static_cast<double>(times_of_attempt.steps);
+      progress.remaining_s = static_cast<double>(facts.total_steps - at.step) * seconds_per_step;
+      progress.to_finish = meter.to_finish(*progress.remaining_s);
+    }
+    return progress;
+  }
+
+  static double rate(std::int64_t samples, const StepTimes& times) {
+    const double seconds = static_cast<double>(times.total_ns()) * 1e-9;
+    return seconds > 0.0 ? static_cast<double>(samples) / seconds : 0.0;
+  }
+
+  RunFacts facts;
+  int attempt;
+  CostMeter meter;
+  LedgerWriter ledger;
+  MetricsWriter metrics;
+  ProgressBar bar;
+  StepTimes times_of_attempt;
+  StepTimes times_since_record;
+  std::int64_t samples_of_attempt = 0;
+  std::int64_t samples_since_record = 0;
+  std::optional<double> last_loss;
+  double training_began_s = 0.0;
+};
+
+RunReporter::RunReporter(const RunDir& run_dir, RunFacts facts) {
+  const Price price{facts.config.price_per_gpu_hour, facts.config.currency};
+  History history = read_history(run_dir, price);
+  StartRecord start = facts.start;
+  start.price = price;
+  start.versions = {{"lockstep", LOCKSTEP_VERSION}, {"torch", TORCH_VERSION}};
+  state_ = std::make_unique<State>(run_dir, std::move(facts), std::move(history));
+  state_->training_began_s = state_->meter.running_s();
+  state_->metrics.write(start);
+}
+
+RunReporter::~RunReporter() = default;
+
+int RunReporter::attempt() const {
+  return state_->attempt;
+}
+void RunReporter::say(const std::string& line) {
+  state_->say(line);
+}
+void RunReporter::warn(const std::string& line) {
+  state_->warn(line);
+}
+
+void RunReporter::stepped(const StepReport& step) {
+  State& state = *state_;
+  state.times_of_attempt += step.times;
+  state.times_since_record += step.times;
+  state.samples_of_attempt += step.samples;
+  state.samples_since_record += step.samples;
+  if (step.loss) state.last_loss = step.loss;
+  if (state.bar.due()) state.bar.update(state.progress(step.at, step.loss));
+  if (!step.log) return;
+  TrainRecord record;
+  record.epoch = step.at.epoch;
+  record.step = step.at.step;
+  record.samples_seen = step.at.samples_seen;
+  record.loss = step.loss.value_or(0.0);
+  record.lr = step.lr;
+  record.samples_per_s = State::rate(std::exchange(state.samples_since_record, 0), state.times_since_record);
+  record.times = std::exchange(state.times_since_record, {});
+  record.bytes_sent = step.bytes_sent;
+  record.elapsed_s = state.meter.running_s();
+  record.spend = state.meter.spend();
+  record.grad_norm = step.grad_norm;
+  state.metrics.write(record);
+  state.bar.log(state.progress(step.at, step.loss));
+}
+
+void RunReporter::evaluated(const Position& at, double loss, double accuracy, std::int64_t samples,
+                            double seconds) {
+  State& state = *state_;
+  state.metrics.write(
+      EvalRecord{at.epoch, at.step, loss, accuracy, samples, seconds, state.meter.running_s()});
+  char line[128];
+  std::snprintf(line, sizeof line, "epoch %lld: test loss %.4f, accuracy %.4f (%lld samples, %.1f s)",
+                static_cast<long long>(at.epoch + 1), loss, accuracy, static_cast<long long>(samples),
+                seconds);
+  state.say(line);
+}
+
+void RunReporter::happened(const std::string& event, const Position& at, const std::string& detail,
+                           std::optional<double> save_time_s) {
+  state_->metrics.write(EventRecord{event, at.step, save_time_s, detail, state_->meter.running_s()});
+}
+
+void RunReporter::finished(const std::string& reason, int exit_code, const Position& at,
+                           std::optional<double> train_loss, std::optional<double> test_loss,
+                           std::optional<double> test_accuracy, const std::string& checkpoint) {
+  State& state = *state_;
+  state.bar.finish();
+  const double elapsed_s = state.meter.running_s();
+  const Spend spend = state.meter.spend();
+  state.metrics.write(EndRecord{reason, exit_code, at.epoch, at.step, at.samples_seen, train_loss, test_loss,
+                                test_accuracy, elapsed_s, spend});
+  state.ledger.close(reason);
+  RunSummary summary;
+  summary.model = state.facts.start.model;
+  summary.num_parameters = state.facts.start.num_parameters;
+  summary.data = state.facts.data;
+  summary.world_size = state.facts.start.world_size;
+  summary.device = state.facts.start.device;
+  summary.backend = state.facts.start.backend;
+  summary.precision = state.facts.start.precision;
+  summary.epochs = at.epoch;
+  summary.max_epochs = state.facts.config.max_epochs;
+  summary.steps = at.step;
+  summary.elapsed_s = elapsed_s;
+  summary.samples_per_s = State::rate(state.samples_of_attempt, state.times_of_attempt);
+  summary.times = state.times_of_attempt;
+  summary.train_loss = train_loss;
+  summary.test_loss = test_loss;
+  summary.test_accuracy = test_accuracy;
+  summary.checkpoint = checkpoint;
+  summary.spend = spend;
+  const double epochs_done =
+      static_cast<double>(at.epoch) +
+      static_cast<double>(at.batch) / static_cast<double>(state.facts.batches_per_epoch);
+  if (epochs_done > 0.0) summary.per_epoch = state.meter.per_epoch(epochs_done);
+  std::fputs(format_summary(summary).c_str(), stdout);
+  std::fflush(stdout);
+}
+
+}  // namespace lockstep

@@ -1,0 +1,74 @@
+// RunReporter: everything that rank 0 shows and writes about a run; the other ranks have none.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "trainer/config/train_config.h"
+#include "trainer/metrics/metrics_records.h"
+#include "trainer/metrics/summary.h"
+#include "trainer/run_dir/run_dir.h"
+
+namespace lockstep {
+
+// What stays the same over an attempt.
+struct RunFacts {
+  TrainConfig config;
+  StartRecord start;         // without price and versions, which the reporter fills in
+  std::string data;          // Dataset::description()
+  int terminal_columns = 0;  // 0: no terminal
+  std::int64_t batches_per_epoch = 0;
+  std::int64_t total_steps = 0;  // optimizer steps of the whole run
+};
+
+// Where a run is, for the bar.
+struct Position {
+  std::int64_t epoch = 0;
+  std::int64_t batch = 0;
+  std::int64_t step = 0;
+  std::int64_t samples_seen = 0;
+};
+
+struct StepReport {
+  Position at;
+  std::int64_t samples = 0;    // of this step, all ranks together
+  std::optional<double> loss;  // averaged over ranks; none in a step whose loss was not read
+  StepTimes times;
+  bool log = false;  // a record and a line, too
+  double lr = 0.0;
+  std::optional<double> grad_norm;
+  std::int64_t bytes_sent = 0;  // in this attempt
+};
+
+// Writes metrics.jsonl and the ledger, draws the bar, prints the lines and the table, and meters the cost.
+// Used by rank 0's training thread only. A report that cannot be written is warned about once; training goes
+// on.
+class RunReporter {
+ public:
+  // Opens the run folder's files and begins a new attempt. Throws DataError if the ledger cannot be written
+  // or read, std::invalid_argument for a price that cannot be.
+  RunReporter(const RunDir& run_dir, RunFacts facts);
+  ~RunReporter();
+
+  int attempt() const;
+  // A line for people, above the bar.
+  void say(const std::string& line);
+  void warn(const std::string& line);
+
+  // After each step.
+  void stepped(const StepReport& step);
+  void evaluated(const Position& at, double loss, double accuracy, std::int64_t samples, double seconds);
+  void happened(const std::string& event, const Position& at, const std::string& detail,
+                std::optional<double> save_time_s = std::nullopt);
+  // Ends the attempt: the last records, and the table.
+  void finished(const std::string& reason, int exit_code, const Position& at,
+                std::optional<double> train_loss, std::optional<double> test_loss,
+                std::optional<double> test_accuracy, const std::string& checkpoint);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace lockstep

@@ -1,0 +1,185 @@
+#include "trainer/session.h"
+
+#include <ATen/Parallel.h>
+#include <c10/cuda/CUDAFunctions.h>
+#include <torch/csrc/jit/serialization/pickle.h>
+#include <torch/version.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <future>
+#include <stdexcept>
+#include <thread>
+
+#include "comm/agreement.h"
+#include "comm/backend.h"
+#include "sampler/data_error.h"
+#include "trainer/config/config_file.h"
+#include "trainer/config/train_options.h"
+#include "trainer/models/models.h"
+#include "trainer/random_state.h"
+#include "trainer/start_up.h"
+#include "trainer/trainer.h"
+
+namespace lockstep {
+namespace {
+
+// GPU `local_rank`, or one that several ranks share where there are fewer.
+at::Device choose_device(const std::string& asked_for, const Placement& placement) {
+  if (asked_for == "cpu") return at::kCPU;
+  const int gpus = c10::cuda::device_count();
+  if (gpus == 0) {
+    if (asked_for == "auto") return at::kCPU;
+    throw std::invalid_argument(
+        "--device cuda: this machine has no GPU that CUDA can use; use --device cpu (or auto)");
+  }
+  return {at::kCUDA, static_cast<at::DeviceIndex>(placement.local_rank % gpus)};
+}
+
+int choose_num_threads(int asked_for, const Placement& placement) {
+  if (asked_for > 0) return asked_for;
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / placement.local_world_size);
+}
+
+CommunicatorOptions communicator_options(const TrainConfig& config, const Placement& placement,
+                                         at::Device device) {
+  CommunicatorOptions options;
+  options.placement = placement;
+  options.backend = config.backend;
+  options.device = device;
+  options.timeout = std::chrono::milliseconds(static_cast<std::int64_t>(config.timeout_s * 1000.0));
+  options.reduction_order =
+      config.reduction_order == "fast" ? ReductionOrder::kFast : ReductionOrder::kPyTorch;
+  options.master_addr = config.master_addr;
+  options.master_port = config.master_port;
+  return options;
+}
+
+DatasetOptions dataset_options(const TrainConfig& config) {
+  DatasetOptions options;
+  options.seed = config.seed;
+  options.synthetic_samples = config.synthetic_samples;
+  return options;
+}
+
+// Rank 0 alone reads checkpoints, since they may lie on its disk only, and sends them round.
+std::optional<Checkpoint> share_checkpoint(const std::optional<Checkpoint>& checkpoint,
+                                           Communicator& communicator) {
+  if (communicator.world_size() == 1) return checkpoint;
+  const bool has_one = broadcast_text(checkpoint ? "yes" : "no", 0, communicator) == "yes";
+  if (!has_one) return std::nullopt;
+  std::string packed;
+  if (checkpoint) {
+    // The model goes another way: DistributedDataParallel broadcasts rank 0's.
+    const auto bytes = torch::jit::pickle_save(
+        c10::IValue(c10::ivalue::Tuple::create({checkpoint->step, checkpoint->train_state})));
+    packed.assign(bytes.begin(), bytes.end());
+  }
+  packed = broadcast_text(packed, 0, communicator);
+  if (checkpoint) return checkpoint;
+  const c10::IValue unpacked = torch::jit::pickle_load({packed.begin(), packed.end()});
+  const auto& elements = unpacked.toTupleRef().elements();
+  Checkpoint received;
+  received.step = elements[0].toInt();
+  received.train_state = elements[1];
+  return received;
+}
+
+// What rank 0 keeps for the length of the session.
+struct RunFolder {
+  RunDir dir;
+  std::optional<RunDirLock> lock;
+  std::optional<Checkpoint> checkpoint;
+};
+
+void open_run_folder(const TrainConfig& config, RunFolder& folder) {
+  folder.dir.create();
+  folder.lock.emplace(folder.dir);
+  if (config.fresh) {
+    const auto aside = folder.dir.set_aside();
+    if (!aside.empty()) std::printf("the old run is kept in %s\n", aside.c_str());
+  }
+  const CheckpointManager checkpoints(folder.dir, config.keep_checkpoints, [](const std::string& line) {
+    std::fprintf(stderr, "lockstep: warning: %s\n", line.c_str());
+  });
+  folder.checkpoint = checkpoints.load_newest();
+  if (config.resume && !folder.checkpoint) {
+    throw DataError("--resume: there is no checkpoint in " + folder.dir.checkpoints().string() +
+                    "; leave --resume out to start a new run there, or name the right --run-dir");
+  }
+}
+
+KeyValues everything_that_must_agree(const TrainConfig& config, at::Device device) {
+  KeyValues values = {{"Lockstep", LOCKSTEP_VERSION}, {"LibTorch", TORCH_VERSION}};
+  for (const auto& [name, value] : to_key_values(config)) values.emplace_back("--" + name, value);
+  values.emplace_back("device", device.is_cuda() ? "cuda" : "cpu");
+  values.emplace_back("threads", std::to_string(at::get_num_threads()));
+  return values;
+}
+
+int terminal_columns() {
+  const char* columns = std::getenv("LOCKSTEP_TTY_COLUMNS");
+  return columns == nullptr ? 0 : std::clamp(std::atoi(columns), 0, 1000);
+}
+
+ExitCode train(const TrainConfig& config, Communicator& communicator, const CommunicatorPtr& shared,
+               at::Device device, std::future<TrainAndTest> data) {
+  const std::string difference = find_disagreement(everything_that_must_agree(config, device), communicator);
+  if (!difference.empty()) throw AgreedStop(ExitCode::kUsage, "the ranks do not agree: " + difference);
+
+  TrainerParts parts{.config = config,
+                     .communicator = shared,
+                     .device = device,
+                     .data = {},
+                     .model = nullptr,
+                     .checkpoint = {},
+                     .run_dir = RunDir(run_dir_of(config)),
+                     .terminal_columns = terminal_columns()};
+  RunFolder folder{parts.run_dir, {}, {}};
+  std::unique_ptr<Trainer> trainer;
+  together(communicator, [&] { parts.data = data.get(); });
+  together(communicator, [&] {
+    seed_everything(config.seed);
+    parts.model = create_model(config.model, parts.data.train->shape());
+    parts.model->to(device);
+  });
+  together(communicator, [&] {
+    if (communicator.rank() == 0) open_run_folder(config, folder);
+  });
+  parts.checkpoint = share_checkpoint(folder.checkpoint, communicator);
+  folder.checkpoint.reset();
+  together(communicator, [&] { trainer = std::make_unique<Trainer>(std::move(parts)); });
+  if (communicator.rank() == 0) write_config_file(folder.dir.config_file(), config);
+  return trainer->fit();
+}
+
+}  // namespace
+
+ExitCode run_session(const TrainConfig& config, const Placement& placement) {
+  at::set_num_threads(choose_num_threads(config.num_threads, placement));
+  // Files are read while the ranks find each other.
+  auto data =
+      std::async(std::launch::async, [&] { return open_dataset(config.data, dataset_options(config)); });
+  const at::Device device = choose_device(config.device, placement);
+  const CommunicatorOptions options = communicator_options(config, placement, device);
+  const CommunicatorPtr communicator = create_communicator(options);
+  if (communicator->rank() == 0) {
+    const int gpus = device.is_cuda() ? c10::cuda::device_count() : 0;
+    std::printf("lockstep: %d rank%s on %s, %d thread%s each, backend %s (%s)\n", placement.world_size,
+                placement.world_size == 1 ? "" : "s", device.is_cuda() ? "cuda" : "cpu",
+                at::get_num_threads(), at::get_num_threads() == 1 ? "" : "s", communicator->backend().c_str(),
+                choose_backend(options, gpus).reason.c_str());
+    std::fflush(stdout);
+  }
+  try {
+    const ExitCode code = train(config, *communicator, communicator, device, std::move(data));
+    communicator->shutdown();
+    return code;
+  } catch (const AgreedStop&) {
+    communicator->shutdown();
+    throw;
+  }
+}
+
+}  // namespace lockstep

@@ -1,0 +1,33 @@
+#include "trainer/signals.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <atomic>
+
+namespace lockstep {
+namespace {
+
+std::atomic<int> g_requests{0};
+static_assert(std::atomic<int>::is_always_lock_free, "a signal handler may use lock-free atomics only");
+
+void on_signal(int signal) {
+  constexpr int kExitForced = 11;
+  if (g_requests.fetch_add(1) > 0 && signal == SIGINT) _exit(kExitForced);
+}
+
+}  // namespace
+
+void install_pause_signals() {
+  struct sigaction action = {};
+  action.sa_handler = on_signal;
+  action.sa_flags = SA_RESTART;
+  sigemptyset(&action.sa_mask);
+  for (const int signal : {SIGUSR1, SIGTERM, SIGINT}) sigaction(signal, &action, nullptr);
+}
+
+bool pause_requested() {
+  return g_requests.load(std::memory_order_relaxed) > 0;
+}
+
+}  // namespace lockstep

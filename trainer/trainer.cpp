@@ -1,0 +1,347 @@
+#include "trainer/trainer.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/ops/cross_entropy_loss.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+#include <utility>
+
+#include "comm/errors.h"
+#include "sampler/data_error.h"
+#include "trainer/config/train_options.h"
+#include "trainer/evaluation.h"
+#include "trainer/optim/clip_grad.h"
+#include "trainer/random_state.h"
+#include "trainer/run_identity.h"
+#include "trainer/signals.h"
+#include "trainer/start_up.h"
+
+namespace lockstep {
+namespace {
+
+std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
+  return (a + b - 1) / b;
+}
+
+// Every rank's random state, in rank order, on every rank.
+std::vector<at::Tensor> gather_random_states(at::Device device, Communicator& communicator) {
+  const at::Tensor mine = random_state(device);
+  at::Tensor all = at::empty({mine.numel() * communicator.world_size()}, mine.options());
+  communicator.all_gather(all, mine)->wait();
+  std::vector<at::Tensor> states;
+  for (int rank = 0; rank < communicator.world_size(); ++rank) {
+    states.push_back(all.narrow(0, rank * mine.numel(), mine.numel()).clone());
+  }
+  return states;
+}
+
+}  // namespace
+
+Trainer::Trainer(TrainerParts parts)
+    : config_(std::move(parts.config)),
+      communicator_(std::move(parts.communicator)),
+      device_(parts.device),
+      data_(std::move(parts.data)),
+      model_(std::move(parts.model)),
+      run_dir_(std::move(parts.run_dir)),
+      precision_(parse_precision(config_.precision)),
+      sampler_(data_.train->size(), communicator_->world_size(), communicator_->rank(),
+               {.shuffle = config_.shuffle, .seed = config_.seed, .drop_last = config_.drop_last}),
+      loader_(data_.train, {.batch_size = config_.batch_size,
+                            .num_workers = config_.num_workers,
+                            .pin_memory = device_.is_cuda()}),
+      agreement_(communicator_) {
+  for (const at::Tensor& parameter : model_->parameters()) {
+    if (parameter.requires_grad()) parameters_.push_back(parameter);
+  }
+  optimizer_ = create_optimizer(
+      config_.optimizer, parameters_,
+      {.lr = config_.lr, .momentum = config_.momentum, .weight_decay = config_.weight_decay});
+  state_.identity = run_identity(config_, *communicator_, *data_.train);
+  if (parts.checkpoint)
+    load_into(parts.checkpoint->model, model_tensors(), "the checkpoint's model.safetensors");
+  DdpOptions ddp_options;
+  ddp_options.reducer.bucket_cap_bytes = static_cast<std::int64_t>(config_.bucket_cap_mb * 1024 * 1024);
+  ddp_options.reducer.first_bucket_cap_bytes =
+      std::min(ddp_options.reducer.first_bucket_cap_bytes, ddp_options.reducer.bucket_cap_bytes);
+  ddp_.emplace(model_, communicator_, ddp_options);
+  // From here on ranks draw different numbers (dropout): rank r as after torch.manual_seed(seed + r).
+  seed_everything(config_.seed + static_cast<std::uint64_t>(communicator_->rank()));
+  if (parts.checkpoint) restore(*parts.checkpoint);
+  if (communicator_->rank() == 0) {
+    reporter_.emplace(run_dir_, facts());
+    checkpoints_.emplace(run_dir_, config_.keep_checkpoints,
+                         [this](const std::string& line) { reporter_->warn(line); });
+    if (!model_->adaptation().empty())
+      reporter_->say(config_.model + " adapted to the data: " + model_->adaptation());
+    if (parts.checkpoint) {
+      reporter_->say("continues after step " + std::to_string(state_.step) + " (epoch " +
+                     std::to_string(state_.epoch + 1) + ", batch " + std::to_string(state_.batch) + " of " +
+                     std::to_string(batches_per_epoch()) + ")");
+      reporter_->happened("resume", position(), "from " + run_dir_.checkpoint(state_.step).string());
+    }
+  }
+  if (parts.checkpoint) saved_step_ = state_.step;
+}
+
+Trainer::~Trainer() = default;
+
+void Trainer::restore(const Checkpoint& checkpoint) {
+  TrainState saved = train_state_from(checkpoint.train_state);
+  check_identity(saved.identity, state_.identity);
+  const auto rank = static_cast<std::size_t>(communicator_->rank());
+  if (saved.random_states.size() != static_cast<std::size_t>(communicator_->world_size())) {
+    throw DataError("checkpoint: random states of " + std::to_string(saved.random_states.size()) +
+                    " ranks, not of " + std::to_string(communicator_->world_size()));
+  }
+  set_random_state(saved.random_states[rank], device_);
+  try {
+    ddp_->reducer().load_history(saved.buckets);
+  } catch (const std::invalid_argument& error) {
+    throw DataError(std::string("checkpoint: ") + error.what());
+  }
+  optimizer_->load_state(saved.optimizer);
+  state_ = std::move(saved);
+  state_.random_states.clear();
+  state_.optimizer.clear();
+}
+
+std::int64_t Trainer::batches_per_epoch() const {
+  return ceil_div(sampler_.samples_per_rank(), config_.batch_size);
+}
+std::int64_t Trainer::steps_per_epoch() const {
+  return ceil_div(batches_per_epoch(), config_.accumulate_grad_batches);
+}
+
+std::int64_t Trainer::total_steps() const {
+  const std::int64_t by_epochs = config_.max_epochs * steps_per_epoch();
+  return config_.max_steps >= 0 ? std::min(config_.max_steps, by_epochs) : by_epochs;
+}
+
+bool Trainer::complete() const {
+  return state_.step >= total_steps();
+}
+
+std::optional<std::int64_t> Trainer::save_every_steps() const {
+  if (config_.checkpoint_interval == "epoch") return std::nullopt;
+  return std::stoll(config_.checkpoint_interval);
+}
+
+NamedTensors Trainer::model_tensors() {
+  NamedTensors tensors;
+  for (const auto& item : model_->named_parameters()) tensors.emplace_back(item.key(), item.value().detach());
+  for (const auto& item : model_->named_buffers()) tensors.emplace_back(item.key(), item.value().detach());
+  return tensors;
+}
+
+RunFacts Trainer::facts() const {
+  RunFacts facts;
+  facts.config = config_;
+  StartRecord& start = facts.start;
+  start.world_size = communicator_->world_size();
+  start.device = device_.is_cuda() ? "cuda" : "cpu";
+  start.backend = communicator_->backend();
+  start.precision = config_.precision;
+  start.reduction_order = config_.reduction_order;
+  start.num_threads = at::get_num_threads();
+  start.model = config_.model;
+  for (const at::Tensor& parameter : model_->parameters()) start.num_parameters += parameter.numel();
+  start.data = config_.data;
+  start.train_samples = data_.train->size();
+  start.test_samples = data_.test->size();
+  start.optimizer = config_.optimizer;
+  start.lr = config_.lr;
+  start.batch_size = config_.batch_size;
+  start.accumulate_grad_batches = config_.accumulate_grad_batches;
+  start.max_epochs = config_.max_epochs;
+  start.max_steps = config_.max_steps;
+  start.seed = config_.seed;
+  start.step = state_.step;
+  facts.data = data_.train->description();
+  facts.batches_per_epoch = batches_per_epoch();
+  facts.total_steps = total_steps();
+  return facts;
+}
+
+ExitCode Trainer::fit() {
+  if (complete() && reporter_) reporter_->say("this run is complete: nothing is left to do");
+  while (!complete()) {
+    if (state_.batch == 0) draw_data_loader_seed();
+    loader_.start_epoch(sampler_.indices(state_.epoch), state_.batch);
+    while (state_.batch < batches_per_epoch() && !complete()) {
+      const bool pause = train_step();
+      const auto every = save_every_steps();
+      const bool epoch_ends = state_.batch >= batches_per_epoch();
+      if (pause || (every && state_.step % *every == 0 && !epoch_ends)) save();
+      if (pause) return end(ExitCode::kPaused, "paused");
+    }
+    finish_epoch();
+  }
+  return end(ExitCode::kFinished, "finished");
+}
+
+// An epoch's end is a place to go on from: evaluated, counted and saved. A run that max_steps ends in
+// mid-epoch saves before it evaluates, so that going on with more steps draws the numbers that it would have
+// drawn anyway.
+void Trainer::finish_epoch() {
+  if (state_.batch < batches_per_epoch()) {
+    save();
+    run_evaluation();
+    return;
+  }
+  run_evaluation();
+  ++state_.epoch;
+  state_.batch = 0;
+  save();
+}
+
+bool Trainer::logs_this_step() const {
+  return (state_.step + 1) % config_.log_every_n_steps == 0 || state_.step + 1 == total_steps();
+}
+
+// Returns whether all ranks have agreed to pause.
+bool Trainer::train_step() {
+  timer_.begin_step();
+  const std::int64_t batches = std::min(config_.accumulate_grad_batches, batches_per_epoch() - state_.batch);
+  const bool log = logs_this_step();
+  const std::int64_t samples_before = state_.samples_seen;
+  optimizer_->zero_grad();
+
+  const double mine = forward_and_backward(batches);
+  timer_.begin(StepPart::kExposedCommunication);
+  const AgreedStep agreed = agreement_.wait();
+  timer_.begin(StepPart::kOptimizer);
+  if (agreed.decision.has(DecisionFlag::kNonFiniteLoss)) stop_for_bad_loss(mine);
+  std::optional<double> grad_norm;
+  if (config_.gradient_clip_val > 0.0) {
+    const at::Tensor norm = clip_grad_norm(parameters_, config_.gradient_clip_val);
+    if (log) grad_norm = norm.item<double>();
+  }
+  optimizer_->step();
+  timer_.begin(StepPart::kOther);
+  ++state_.step;
+  state_.batch += batches;
+  const bool loss_is_known = log || device_.is_cpu();
+  if (loss_is_known) state_.train_loss = agreed.mean_loss;
+  const StepTimes times = timer_.end_step();
+  if (reporter_) {
+    reporter_->stepped({.at = position(),
+                        .samples = state_.samples_seen - samples_before,
+                        .loss = loss_is_known ? std::optional(agreed.mean_loss) : std::nullopt,
+                        .times = times,
+                        .log = log,
+                        .lr = optimizer_->lr(),
+                        .grad_norm = grad_norm,
+                        .bytes_sent = communicator_->bytes_sent()});
+  }
+  return agreed.decision.has(DecisionFlag::kPause);
+}
+
+// The mean gradient of `batches` batches, each loss divided by their number; only the last backward pass
+// communicates. The vote is posted before that one, to travel under it. Returns this rank's mean loss, or 0
+// where nobody reads it.
+double Trainer::forward_and_backward(std::int64_t batches) {
+  double loss_sum = 0.0;
+  for (std::int64_t i = 0; i < batches; ++i) {
+    const bool last = i + 1 == batches;
+    timer_.begin(StepPart::kData);
+    const auto batch = loader_.next();
+    if (!batch) throw std::logic_error("the data loader ended before the epoch did");
+    const at::Tensor data = batch->data.to(device_, /*non_blocking=*/true);
+    const at::Tensor target = batch->target.to(device_, /*non_blocking=*/true);
+    state_.samples_seen += target.size(0) * communicator_->world_size();
+
+    timer_.begin(StepPart::kForward);
+    std::optional<DistributedDataParallel<Model>::NoSync> no_sync;
+    if (!last) no_sync.emplace(*ddp_);
+    at::Tensor loss;
+    {
+      const AutocastGuard autocast(precision_, device_.type());
+      loss = at::cross_entropy_loss(ddp_->forward(data).to(at::kFloat), target);
+    }
+    if (batches > 1) loss = loss / static_cast<double>(batches);
+    // On a GPU reading the loss stops the host, so it is read in the steps that are logged only.
+    if (device_.is_cpu() || logs_this_step()) loss_sum += loss.detach().item<double>();
+    if (last) {
+      Decision mine;
+      if (pause_requested()) mine.add(DecisionFlag::kPause);
+      if (!std::isfinite(loss_sum)) mine.add(DecisionFlag::kNonFiniteLoss);
+      agreement_.post(mine, loss_sum);
+    }
+    timer_.begin(StepPart::kBackward);
+    loss.backward();
+    if (last) timer_.add_exposed_communication(ddp_->reducer().times().exposed_wait_s);
+  }
+  return loss_sum;
+}
+
+// All ranks come here together, so a collective may find out where it began.
+void Trainer::stop_for_bad_loss(double mine) {
+  const int candidate = std::isfinite(mine) ? communicator_->world_size() : communicator_->rank();
+  const at::Tensor first = at::full({1}, candidate, at::TensorOptions().dtype(at::kInt));
+  communicator_->all_reduce(first, ReduceOp::kMin)->wait();
+  const std::string where =
+      "step " + std::to_string(state_.step + 1) + ", rank " + std::to_string(first.item<int>());
+  if (reporter_) reporter_->happened("stop", position(), "the loss is not finite at " + where);
+  end(ExitCode::kBadInput, "non_finite_loss");
+  throw AgreedStop(ExitCode::kBadInput, "the loss is not finite at " + where +
+                                            "; lower --lr, or look at the data; the last checkpoint is untouched");
+}
+
+void Trainer::run_evaluation() {
+  const auto begin = std::chrono::steady_clock::now();
+  ddp_->sync_buffers();
+  const Evaluation result = evaluate(*model_, data_.test, *communicator_,
+                                     {.batch_size = config_.eval_batch_size,
+                                      .num_workers = config_.num_workers,
+                                      .precision = precision_,
+                                      .device = device_});
+  state_.test_loss = result.loss;
+  state_.test_accuracy = result.accuracy;
+  if (!reporter_) return;
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  reporter_->evaluated(position(), result.loss, result.accuracy, result.samples, seconds);
+}
+
+// A collective: rank 0 writes what it gathers from all. The others go on at once and meet it at the next
+// collective.
+void Trainer::save() {
+  if (saved_step_ == state_.step && state_.batch != 0) return;
+  saved_step_ = state_.step;
+  state_.random_states = gather_random_states(device_, *communicator_);
+  if (checkpoints_) {
+    const auto begin = std::chrono::steady_clock::now();
+    state_.buckets = ddp_->reducer().history();
+    state_.optimizer_name = optimizer_->name();
+    state_.optimizer = optimizer_->state();
+    Checkpoint checkpoint;
+    checkpoint.step = state_.step;
+    for (const auto& [name, tensor] : model_tensors())
+      checkpoint.model.emplace_back(name, tensor.to(at::kCPU));
+    checkpoint.train_state = to_ivalue(state_);
+    checkpoints_->save(checkpoint);
+    state_.optimizer.clear();
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    reporter_->happened("checkpoint", position(), run_dir_.checkpoint(state_.step).string(), seconds);
+  }
+  state_.random_states.clear();
+}
+
+ExitCode Trainer::end(ExitCode code, const std::string& reason) {
+  communicator_->barrier();  // nobody leaves before the last save is done
+  if (reporter_) {
+    const std::string checkpoint = saved_step_ ? run_dir_.checkpoint(*saved_step_).string() : "";
+    reporter_->finished(reason, static_cast<int>(code), position(), state_.train_loss, state_.test_loss,
+                        state_.test_accuracy, checkpoint);
+    if (code == ExitCode::kPaused) reporter_->say("paused: run the same command again to go on");
+  }
+  return code;
+}
+
+}  // namespace lockstep

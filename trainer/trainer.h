@@ -1,0 +1,92 @@
+// Trainer: the training loop of one rank. It wires the rooms together and holds the run's state.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "comm/communicator.h"
+#include "comm/distributed_data_parallel.h"
+#include "sampler/data_loader.h"
+#include "sampler/datasets.h"
+#include "sampler/distributed_sampler.h"
+#include "trainer/checkpoint/checkpoint_manager.h"
+#include "trainer/config/train_config.h"
+#include "trainer/metrics/step_timer.h"
+#include "trainer/models/model.h"
+#include "trainer/optim/optimizer.h"
+#include "trainer/precision.h"
+#include "trainer/run_dir/exit_code.h"
+#include "trainer/run_dir/run_dir.h"
+#include "trainer/run_reporter.h"
+#include "trainer/step_agreement.h"
+#include "trainer/train_state.h"
+
+namespace lockstep {
+
+// What the program has made ready for the trainer.
+struct TrainerParts {
+  TrainConfig config;
+  CommunicatorPtr communicator;
+  at::Device device = at::kCPU;
+  TrainAndTest data;
+  std::shared_ptr<Model> model;          // on `device`, initialised alike on all ranks
+  std::optional<Checkpoint> checkpoint;  // the same on all ranks: where to go on
+  RunDir run_dir;
+  int terminal_columns = 0;
+};
+
+// One per process. Every rank makes one with the same configuration and calls fit() once; both are
+// collective.
+class Trainer {
+ public:
+  // Throws DataError if the checkpoint belongs to another run, std::invalid_argument for options that cannot
+  // work.
+  explicit Trainer(TrainerParts parts);
+  ~Trainer();
+
+  // Trains until the run is complete or all ranks have decided to stop; saves on the way. Returns kFinished
+  // or kPaused. Throws DataError for a loss that is not finite (nothing is saved then), CommError when a peer
+  // fails.
+  ExitCode fit();
+
+ private:
+  void restore(const Checkpoint& checkpoint);
+  void save();
+  bool train_step();
+  bool logs_this_step() const;
+  double forward_and_backward(std::int64_t batches);
+  void stop_for_bad_loss(double mine);
+  void run_evaluation();
+  void finish_epoch();
+  bool complete() const;
+  std::int64_t batches_per_epoch() const;
+  std::int64_t steps_per_epoch() const;
+  std::int64_t total_steps() const;
+  std::optional<std::int64_t> save_every_steps() const;
+  Position position() const { return {state_.epoch, state_.batch, state_.step, state_.samples_seen}; }
+  NamedTensors model_tensors();
+  RunFacts facts() const;
+  ExitCode end(ExitCode code, const std::string& reason);
+
+  TrainConfig config_;
+  CommunicatorPtr communicator_;
+  at::Device device_;
+  TrainAndTest data_;
+  std::shared_ptr<Model> model_;
+  RunDir run_dir_;
+  Precision precision_;
+  DistributedSampler sampler_;
+  DataLoader loader_;
+  std::optional<DistributedDataParallel<Model>> ddp_;
+  std::vector<at::Tensor> parameters_;  // those that train
+  std::unique_ptr<Optimizer> optimizer_;
+  StepAgreement agreement_;
+  StepTimer timer_;
+  TrainState state_;
+  std::optional<CheckpointManager> checkpoints_;  // rank 0
+  std::optional<RunReporter> reporter_;           // rank 0
+  std::optional<std::int64_t> saved_step_;
+};
+
+}  // namespace lockstep
