@@ -1,0 +1,64 @@
+"""Starting the real programs, and reading what they leave behind. Needs LOCKSTEP_BIN and LOCKSTEP_VENV (ctest sets both)."""
+
+import hashlib
+import json
+import os
+import pathlib
+import subprocess
+import tempfile
+import unittest
+
+BIN = pathlib.Path(os.environ["LOCKSTEP_BIN"])
+VENV = pathlib.Path(os.environ["LOCKSTEP_VENV"])
+REFERENCE = pathlib.Path(__file__).resolve().parent.parent / "reference"
+
+
+def command(run_dir, ranks, *options):
+    return [BIN / "lockstep", "train", "--nproc-per-node", str(ranks), "--device", "cpu", "--num-threads", "1",
+            "--run-dir", run_dir, *map(str, options)]
+
+
+def run(arguments, timeout=240, **more):
+    return subprocess.run(list(map(str, arguments)), capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL,
+                          **more)
+
+
+def records(run_dir, kind):
+    lines = (pathlib.Path(run_dir) / "metrics.jsonl").read_text().splitlines()
+    return [record for record in map(json.loads, lines) if record["kind"] == kind]
+
+
+def newest_checkpoint(run_dir):
+    return (pathlib.Path(run_dir) / "checkpoints" / "latest").resolve()
+
+
+def model_digest(run_dir):
+    return hashlib.sha256((newest_checkpoint(run_dir) / "model.safetensors").read_bytes()).hexdigest()
+
+
+def processes_with(text):
+    """Command lines of living processes that contain `text`, ours excepted."""
+    found = []
+    for folder in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            state = (folder / "stat").read_text().rsplit(")", 1)[1].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if text in line and state != "Z" and int(folder.name) != os.getpid():
+            found.append((int(folder.name), line))
+    return found
+
+
+class RunTest(unittest.TestCase):
+    """A test with a folder of its own for runs."""
+
+    def setUp(self):
+        self._folder = tempfile.TemporaryDirectory(prefix="lockstep-test-")
+        self.addCleanup(self._folder.cleanup)
+        self.folder = pathlib.Path(self._folder.name)
+
+    def train(self, name, ranks, *options, expect=0, timeout=240):
+        result = run(command(self.folder / name, ranks, *options), timeout=timeout)
+        self.assertEqual(result.returncode, expect, f"{result.args}\n{result.stdout}\n{result.stderr}")
+        return result

@@ -1,0 +1,100 @@
+"""The PyTorch DDP run that a Lockstep run equals: torchrun, gloo, the same seed.
+
+    torchrun --nproc-per-node 2 ddp_training.py --data DIR --steps 100 --out FILE.safetensors --losses FILE.jsonl
+
+Every step's loss is averaged over ranks and written with all its bits. Seeds are Lockstep's: the model is initialised from `seed`
+on every rank, and afterwards rank r draws from `seed + r`.
+"""
+
+import argparse
+import gzip
+import json
+import pathlib
+import sys
+
+import numpy
+import torch
+import torch.distributed as dist
+from safetensors.torch import save_file
+from torch.nn.functional import cross_entropy
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import models  # noqa: E402
+
+FASHION_MNIST_MEAN, FASHION_MNIST_STD = 0.2860, 0.3530
+
+
+def read_idx(path, header_bytes):
+    with gzip.open(path) as file:
+        return numpy.frombuffer(file.read(), dtype=numpy.uint8, offset=header_bytes).copy()
+
+
+class FashionMnist(Dataset):
+    def __init__(self, folder):
+        labels = read_idx(folder / "train-labels-idx1-ubyte.gz", 8)
+        pixels = read_idx(folder / "train-images-idx3-ubyte.gz", 16).reshape(len(labels), 1, 28, 28)
+        self.pixels, self.labels = torch.from_numpy(pixels), torch.from_numpy(labels).long()
+
+    def __len__(self):
+        return len(self.labels)
+
+    def __getitem__(self, index):
+        picture = self.pixels[index].float().div(255).sub(FASHION_MNIST_MEAN).div(FASHION_MNIST_STD)
+        return picture, self.labels[index]
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data", type=pathlib.Path, default="/usr/share/datasets/fashion-mnist")
+    parser.add_argument("--model", default="mlp", choices=["mlp", "convnet", "resnet18"])
+    parser.add_argument("--optimizer", default="sgd", choices=["sgd", "adamw"])
+    parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--lr", type=float, default=0.01)
+    parser.add_argument("--momentum", type=float, default=0.9)
+    parser.add_argument("--seed", type=int, default=42)
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--losses", required=True)
+    args = parser.parse_args()
+
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo")
+    rank, world_size = dist.get_rank(), dist.get_world_size()
+    torch.manual_seed(args.seed)
+    model = {"mlp": models.MLP, "convnet": models.ConvNet, "resnet18": models.resnet18}[args.model]()
+    ddp = DistributedDataParallel(model)
+    torch.manual_seed(args.seed + rank)
+    if args.optimizer == "sgd":
+        optimizer = torch.optim.SGD(ddp.parameters(), lr=args.lr, momentum=args.momentum)
+    else:
+        optimizer = torch.optim.AdamW(ddp.parameters(), lr=args.lr, weight_decay=0.0)
+
+    data = FashionMnist(args.data)
+    sampler = DistributedSampler(data, seed=args.seed)
+    loader = DataLoader(data, batch_size=args.batch_size, sampler=sampler)
+    losses, epoch = [], 0
+    while len(losses) < args.steps:
+        sampler.set_epoch(epoch)
+        for pictures, labels in loader:
+            optimizer.zero_grad()
+            loss = cross_entropy(ddp(pictures), labels)
+            loss.backward()
+            optimizer.step()
+            total = loss.detach().double()
+            dist.all_reduce(total)
+            losses.append(total.item() / world_size)
+            if len(losses) == args.steps:
+                break
+        epoch += 1
+
+    if rank == 0:
+        save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, args.out)
+        with open(args.losses, "w") as file:
+            for step, value in enumerate(losses, start=1):
+                file.write(json.dumps({"step": step, "loss": value}) + "\n")
+    dist.destroy_process_group()
+
+
+main()
