@@ -4,6 +4,7 @@
 
 #include <ATen/ops/empty.h>
 
+#include <algorithm>
 #include <stdexcept>
 #include <utility>
 
@@ -68,6 +69,26 @@ SyntheticDataset::SyntheticDataset(std::uint64_t seed, Split split, std::int64_t
   }
 }
 
+void SyntheticDataset::write_sample(std::uint64_t noise_key, std::uint64_t template_key, float* data) const {
+  const std::int64_t elements = planes_ * height_ * width_;
+  for (std::int64_t i = 0; i < elements; i += 2) {
+    const std::uint64_t bits = mix(noise_key + static_cast<std::uint64_t>(i / 2));
+    data[i] = noise(static_cast<std::uint32_t>(bits >> 32));
+    if (i + 1 < elements) data[i + 1] = noise(static_cast<std::uint32_t>(bits));
+  }
+  const std::int64_t strips_per_plane = (height_ - 1) / kBlock + 1;
+  for (std::int64_t line = 0; line < planes_ * height_; ++line) {
+    const std::int64_t strip = line / height_ * strips_per_plane + line % height_ / kBlock;
+    const std::uint64_t strip_key = mix(template_key + static_cast<std::uint64_t>(strip));
+    for (std::int64_t begin = 0; begin < width_; begin += kBlock) {
+      const bool is_high = (mix(strip_key + static_cast<std::uint64_t>(begin / kBlock)) & 1) != 0;
+      const std::int64_t end = std::min(begin + kBlock, width_);
+      for (std::int64_t column = begin; column < end; ++column) data[column] += is_high ? 0.5f : -0.5f;
+    }
+    data += width_;
+  }
+}
+
 Batch SyntheticDataset::get_batch(std::span<const std::int64_t> indices) const {
   std::vector<std::int64_t> sizes = {static_cast<std::int64_t>(indices.size())};
   sizes.insert(sizes.end(), sample_sizes_.begin(), sample_sizes_.end());
@@ -82,20 +103,8 @@ Batch SyntheticDataset::get_batch(std::span<const std::int64_t> indices) const {
     }
     const auto sample = static_cast<std::uint64_t>(index);
     const std::uint64_t label = key(seed_, kLabel + split, sample) % static_cast<std::uint64_t>(num_classes_);
-    const std::uint64_t template_key = key(seed_, kTemplate, label);
-    const std::uint64_t noise_key = key(seed_, kNoise + split, sample);
-    std::uint64_t position = 0;
-    for (std::int64_t plane = 0; plane < planes_; ++plane) {
-      for (std::int64_t row = 0; row < height_; ++row) {
-        const auto strip = static_cast<std::uint64_t>(plane * ((height_ - 1) / kBlock + 1) + row / kBlock);
-        const std::uint64_t strip_key = mix(template_key + strip);
-        for (std::int64_t column = 0; column < width_; ++column, ++position) {
-          const bool is_high = (mix(strip_key + static_cast<std::uint64_t>(column / kBlock)) & 1) != 0;
-          const std::uint64_t bits = mix(noise_key + position);
-          *data++ = (is_high ? 0.5f : -0.5f) + noise(static_cast<std::uint32_t>(bits >> 32));
-        }
-      }
-    }
+    write_sample(key(seed_, kNoise + split, sample), key(seed_, kTemplate, label), data);
+    data += planes_ * height_ * width_;
     *target++ = static_cast<std::int64_t>(label);
   }
   return batch;

@@ -32,6 +32,9 @@ class SyntheticDataset : public Dataset {
   std::string description() const override;
 
  private:
+  // Writes one sample to `data`.
+  void write_sample(std::uint64_t noise_key, std::uint64_t template_key, float* data) const;
+
   std::uint64_t seed_;
   Split split_;
   std::int64_t num_samples_;

@@ -1,0 +1,216 @@
+#include "trainer/metrics/metrics_writer.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "tests/temporary_folder.h"
+
+namespace lockstep {
+namespace {
+
+using nlohmann::json;
+using testing::read_text;
+using testing::write_text;
+
+class MetricsWriterTest : public ::testing::Test {
+ protected:
+  MetricsWriter writer(int attempt = 1) {
+    return MetricsWriter(file_, attempt, [this](const std::string& line) { warnings_.push_back(line); });
+  }
+  std::vector<json> lines() {
+    std::vector<json> parsed;
+    std::istringstream text(read_text(file_));
+    for (std::string line; std::getline(text, line);) parsed.push_back(json::parse(line));
+    return parsed;
+  }
+  testing::TemporaryFolder folder_;
+  const std::filesystem::path file_ = folder_.path() / "metrics.jsonl";
+  std::vector<std::string> warnings_;
+};
+
+TEST_F(MetricsWriterTest, WritesAStart) {
+  StartRecord start;
+  start.world_size = 2;
+  start.device = "cpu";
+  start.backend = "mpi";
+  start.model = "mlp";
+  start.num_parameters = 669706;
+  start.lr = 0.1;
+  start.seed = std::numeric_limits<std::uint64_t>::max();
+  start.price = {1.5, "USD"};
+  start.versions = {{"lockstep", "0.1.0"}, {"torch", "2.11.0"}};
+  writer(4).write(start);
+  const json line = lines().at(0);
+  EXPECT_EQ(line["kind"], "start");
+  EXPECT_EQ(line["attempt"], 4);
+  EXPECT_GT(line["time_unix_s"].get<double>(), 1.6e9);
+  EXPECT_EQ(line["world_size"], 2);
+  EXPECT_EQ(line["device"], "cpu");
+  EXPECT_EQ(line["backend"], "mpi");
+  EXPECT_EQ(line["model"], "mlp");
+  EXPECT_EQ(line["num_parameters"], 669706);
+  EXPECT_EQ(line["lr"], 0.1);
+  EXPECT_EQ(line["seed"].get<std::uint64_t>(), std::numeric_limits<std::uint64_t>::max());
+  EXPECT_EQ(line["max_steps"], -1);
+  EXPECT_EQ(line["price_per_gpu_hour"], 1.5);
+  EXPECT_EQ(line["versions"]["torch"], "2.11.0");
+}
+
+TEST_F(MetricsWriterTest, WritesATrainLineWhosePartsAddUp) {
+  TrainRecord train;
+  train.epoch = 1;
+  train.step = 150;
+  train.samples_seen = 19200;
+  train.loss = 0.1 + 0.2;  // has no short decimal: 0.30000000000000004
+  train.lr = 0.01;
+  train.samples_per_s = 12800.0;
+  train.times = {.steps = 50,
+                 .parts_ns = {1'000'000, 30'000'000, 40'000'000, 5'000'000, 20'000'000, 4'000'000}};
+  train.bytes_sent = 123456789012;
+  train.elapsed_s = 3.25;
+  train.spend = {.gpu_hours = 0.5, .amount = 0.75, .currency = "USD"};
+  writer().write(train);
+  const json line = lines().at(0);
+  EXPECT_EQ(line["kind"], "train");
+  EXPECT_EQ(line["loss"].get<double>(), 0.1 + 0.2);
+  EXPECT_EQ(line["steps"], 50);
+  EXPECT_DOUBLE_EQ(line["step_time_s"].get<double>(), 0.002);
+  EXPECT_DOUBLE_EQ(line["backward_s"].get<double>(), 0.0008);
+  EXPECT_DOUBLE_EQ(line["exposed_communication_s"].get<double>(), 0.0001);
+  double sum = 0.0;
+  for (const char* part : {"data", "forward", "backward", "exposed_communication", "optimizer", "other"}) {
+    sum += line[std::string(part) + "_s"].get<double>();
+  }
+  EXPECT_NEAR(sum, 0.002, 1e-15);
+  EXPECT_EQ(line["bytes_sent"], 123456789012);
+  EXPECT_EQ(line["spend"], 0.75);
+  EXPECT_EQ(line["currency"], "USD");
+  EXPECT_EQ(line["gpu_hours"], 0.5);
+  EXPECT_FALSE(line.contains("grad_norm"));
+  EXPECT_FALSE(line.contains("loss_text"));
+}
+
+TEST_F(MetricsWriterTest, RoundTripsEveryLoss) {
+  MetricsWriter metrics = writer();
+  TrainRecord train;
+  const std::vector<double> losses = {
+      0.0, -0.0, 1.0 / 3.0, 1e-310, 5e-324, 1.7976931348623157e308, 0.2f, 2.3025850929940455};
+  for (const double loss : losses) {
+    train.loss = loss;
+    metrics.write(train);
+  }
+  for (std::size_t i = 0; i < losses.size(); ++i) {
+    const double read = lines()[i]["loss"].get<double>();
+    EXPECT_EQ(read, losses[i]);
+    EXPECT_EQ(std::signbit(read), std::signbit(losses[i]));
+  }
+}
+
+TEST_F(MetricsWriterTest, WritesWhatIsNotFiniteAsNullWithItsName) {
+  MetricsWriter metrics = writer();
+  TrainRecord train;
+  train.grad_norm = INFINITY;
+  for (const double loss :
+       {std::nan(""), std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity()}) {
+    train.loss = loss;
+    metrics.write(train);
+  }
+  const auto written = lines();
+  const char* const texts[] = {"nan", "inf", "-inf"};
+  for (std::size_t i = 0; i < 3; ++i) {
+    EXPECT_TRUE(written[i]["loss"].is_null());
+    EXPECT_EQ(written[i]["loss_text"], texts[i]);
+    EXPECT_TRUE(written[i]["grad_norm"].is_null());
+    EXPECT_EQ(written[i]["grad_norm_text"], "inf");
+    EXPECT_TRUE(written[i]["spend"].is_null());  // no price
+  }
+}
+
+TEST_F(MetricsWriterTest, WritesEvaluationsEventsAndTheEnd) {
+  MetricsWriter metrics = writer();
+  metrics.write(EvalRecord{.epoch = 2,
+                           .step = 938,
+                           .loss = 0.3,
+                           .accuracy = 0.8912,
+                           .samples = 10000,
+                           .eval_time_s = 1.5,
+                           .elapsed_s = 60.0});
+  metrics.write(
+      EventRecord{.event = "checkpoint", .step = 938, .save_time_s = 0.25, .detail = "", .elapsed_s = 61.0});
+  metrics.write(
+      EventRecord{.event = "stop", .step = 940, .save_time_s = {}, .detail = "a\nb\xff", .elapsed_s = 62.0});
+  EndRecord end;
+  end.reason = "finished";
+  end.test_accuracy = 0.8912;
+  metrics.write(end);
+  const auto written = lines();
+  ASSERT_EQ(written.size(), 4u);
+  EXPECT_EQ(written[0]["kind"], "eval");
+  EXPECT_EQ(written[0]["accuracy"], 0.8912);
+  EXPECT_EQ(written[0]["samples"], 10000);
+  EXPECT_EQ(written[0]["eval_time_s"], 1.5);
+  EXPECT_EQ(written[1]["kind"], "event");
+  EXPECT_EQ(written[1]["event"], "checkpoint");
+  EXPECT_EQ(written[1]["save_time_s"], 0.25);
+  EXPECT_FALSE(written[1].contains("detail"));
+  EXPECT_FALSE(written[2].contains("save_time_s"));
+  EXPECT_EQ(written[2]["detail"], "a\nb\xef\xbf\xbd");
+  EXPECT_EQ(written[3]["kind"], "end");
+  EXPECT_EQ(written[3]["reason"], "finished");
+  EXPECT_EQ(written[3]["exit_code"], 0);
+  EXPECT_EQ(written[3]["test_accuracy"], 0.8912);
+  EXPECT_FALSE(written[3].contains("train_loss"));
+}
+
+TEST_F(MetricsWriterTest, CountsAttemptsAndRepairsATornLine) {
+  EXPECT_EQ(last_metrics_attempt(file_), 0);
+  writer(1).write(StartRecord{});
+  EXPECT_EQ(last_metrics_attempt(file_), 1);
+  writer(2).write(StartRecord{});
+  writer(2).write(TrainRecord{});
+  EXPECT_EQ(last_metrics_attempt(file_), 2);
+
+  const std::string whole = read_text(file_);
+  // A torn start of attempt 3 does not count, and is cut off before attempt 3 writes again.
+  write_text(file_, whole + R"({"kind":"start","attempt":3,"time)");
+  EXPECT_EQ(last_metrics_attempt(file_), 2);
+  writer(3).write(StartRecord{});
+  EXPECT_EQ(read_text(file_).rfind(whole, 0), 0u);
+  EXPECT_EQ(lines().size(), 4u);
+  EXPECT_EQ(last_metrics_attempt(file_), 3);
+}
+
+TEST_F(MetricsWriterTest, PassesOverLinesThatAreNoStarts) {
+  write_text(file_,
+             "garbage\n"
+             "{\"kind\":\"start\",\"attempt\":7}\n"
+             "{\"kind\":\"start\",\"attempt\":\"9\"}\n"
+             "{\"kind\":\"start\",\"attempt\":-9}\n"
+             "{\"kind\":\"start\",\"attempt\":99999999999999999999999}\n"
+             "{\"kind\":\"start\",\"attempt\":9999999999}\n"
+             "{\"kind\":\"start\",broken\n"
+             "{\"kind\":\"train\",\"attempt\":8}\n\n");
+  EXPECT_EQ(last_metrics_attempt(file_), 7);
+}
+
+TEST_F(MetricsWriterTest, WarnsOnceAndGoesOnWhereItCannotWrite) {
+  const std::filesystem::path missing = folder_.path() / "later";
+  MetricsWriter metrics(missing / "metrics.jsonl", 1,
+                        [this](const std::string& line) { warnings_.push_back(line); });
+  metrics.write(StartRecord{});
+  metrics.write(TrainRecord{});
+  ASSERT_EQ(warnings_.size(), 1u);
+  EXPECT_NE(warnings_[0].find("metrics.jsonl"), std::string::npos);
+  EXPECT_EQ(warnings_[0].find('\n'), std::string::npos);
+  std::filesystem::create_directory(missing);
+  metrics.write(TrainRecord{});
+  EXPECT_EQ(warnings_.size(), 1u);
+  EXPECT_EQ(json::parse(read_text(missing / "metrics.jsonl"))["kind"], "train");
+}
+
+}  // namespace
+}  // namespace lockstep

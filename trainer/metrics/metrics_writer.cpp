@@ -1,0 +1,171 @@
+#include "trainer/metrics/metrics_writer.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string_view>
+#include <utility>
+
+#include "sampler/data_error.h"
+
+namespace lockstep {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// `kind` comes first in every line, so that readers can tell lines apart without parsing them.
+constexpr std::string_view kStartOfStartLine = R"({"kind":"start",)";
+constexpr std::size_t kLongestStartLine = 1 << 20;
+
+Json line_of(const char* kind, int attempt) {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return {{"kind", kind},
+          {"attempt", attempt},
+          {"time_unix_s",
+           static_cast<double>(std::chrono::duration_cast<std::chrono::milliseconds>(now).count()) / 1e3}};
+}
+
+// JSON has no NaN and no infinity: null, and the text beside it in KEY_text.
+void put_number(Json& line, const std::string& key, double value) {
+  if (std::isfinite(value)) {
+    line[key] = value;
+  } else {
+    line[key] = nullptr;
+    line[key + "_text"] = std::isnan(value) ? "nan" : value > 0 ? "inf" : "-inf";
+  }
+}
+
+void put_number(Json& line, const std::string& key, const std::optional<double>& value) {
+  if (value) put_number(line, key, *value);
+}
+
+void put_spend(Json& line, const Spend& spend) {
+  line["spend"] = spend.amount ? Json(*spend.amount) : Json(nullptr);
+  line["currency"] = spend.currency;
+  line["gpu_hours"] = spend.gpu_hours;
+}
+
+// Bytes that are no UTF-8 (a path may hold any) are replaced.
+std::string text_of(const Json& line) {
+  return line.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace
+
+int last_metrics_attempt(const std::filesystem::path& file) {
+  std::ifstream input(file, std::ios::binary);
+  int last = 0;
+  std::string line;
+  while (std::getline(input, line) && !input.eof()) {
+    if (!line.starts_with(kStartOfStartLine) || line.size() > kLongestStartLine) continue;
+    const Json start = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+    const auto attempt = start.is_object() ? start.find("attempt") : start.end();
+    if (attempt == start.end() || !attempt->is_number_unsigned()) continue;
+    const auto number = attempt->get<std::uint64_t>();
+    if (number <= 1'000'000'000) last = std::max(last, static_cast<int>(number));
+  }
+  return last;
+}
+
+MetricsWriter::MetricsWriter(std::filesystem::path file, int attempt, Warn warn)
+    : path_(std::move(file)), attempt_(attempt), warn_(std::move(warn)) {}
+
+void MetricsWriter::write(const StartRecord& record) {
+  Json line = line_of("start", attempt_);
+  line["world_size"] = record.world_size;
+  line["device"] = record.device;
+  line["backend"] = record.backend;
+  line["precision"] = record.precision;
+  line["reduction_order"] = record.reduction_order;
+  line["num_threads"] = record.num_threads;
+  line["model"] = record.model;
+  line["num_parameters"] = record.num_parameters;
+  line["data"] = record.data;
+  line["train_samples"] = record.train_samples;
+  line["test_samples"] = record.test_samples;
+  line["optimizer"] = record.optimizer;
+  put_number(line, "lr", record.lr);
+  line["batch_size"] = record.batch_size;
+  line["accumulate_grad_batches"] = record.accumulate_grad_batches;
+  line["max_epochs"] = record.max_epochs;
+  line["max_steps"] = record.max_steps;
+  line["seed"] = record.seed;
+  line["step"] = record.step;
+  line["price_per_gpu_hour"] = record.price.is_known() ? Json(record.price.per_gpu_hour) : Json(nullptr);
+  line["currency"] = record.price.currency;
+  line["versions"] = Json::object();
+  for (const auto& [name, version] : record.versions) line["versions"][name] = version;
+  write_line(text_of(line));
+}
+
+void MetricsWriter::write(const TrainRecord& record) {
+  Json line = line_of("train", attempt_);
+  line["epoch"] = record.epoch;
+  line["step"] = record.step;
+  line["samples_seen"] = record.samples_seen;
+  put_number(line, "loss", record.loss);
+  put_number(line, "lr", record.lr);
+  put_number(line, "samples_per_s", record.samples_per_s);
+  line["steps"] = record.times.steps;
+  line["step_time_s"] = record.times.mean_step_s();
+  for (int part = 0; part < kStepPartCount; ++part) {
+    const auto step_part = static_cast<StepPart>(part);
+    line[std::string(step_part_name(step_part)) + "_s"] = record.times.mean_part_s(step_part);
+  }
+  line["bytes_sent"] = record.bytes_sent;
+  line["elapsed_s"] = record.elapsed_s;
+  put_spend(line, record.spend);
+  put_number(line, "grad_norm", record.grad_norm);
+  write_line(text_of(line));
+}
+
+void MetricsWriter::write(const EvalRecord& record) {
+  Json line = line_of("eval", attempt_);
+  line["epoch"] = record.epoch;
+  line["step"] = record.step;
+  put_number(line, "loss", record.loss);
+  put_number(line, "accuracy", record.accuracy);
+  line["samples"] = record.samples;
+  line["eval_time_s"] = record.eval_time_s;
+  line["elapsed_s"] = record.elapsed_s;
+  write_line(text_of(line));
+}
+
+void MetricsWriter::write(const EventRecord& record) {
+  Json line = line_of("event", attempt_);
+  line["event"] = record.event;
+  line["step"] = record.step;
+  put_number(line, "save_time_s", record.save_time_s);
+  if (!record.detail.empty()) line["detail"] = record.detail;
+  line["elapsed_s"] = record.elapsed_s;
+  write_line(text_of(line));
+}
+
+void MetricsWriter::write(const EndRecord& record) {
+  Json line = line_of("end", attempt_);
+  line["reason"] = record.reason;
+  line["exit_code"] = record.exit_code;
+  line["epochs"] = record.epochs;
+  line["step"] = record.step;
+  line["samples_seen"] = record.samples_seen;
+  put_number(line, "train_loss", record.train_loss);
+  put_number(line, "test_loss", record.test_loss);
+  put_number(line, "test_accuracy", record.test_accuracy);
+  line["elapsed_s"] = record.elapsed_s;
+  put_spend(line, record.spend);
+  write_line(text_of(line));
+}
+
+void MetricsWriter::write_line(const std::string& line) {
+  try {
+    if (!file_) file_.emplace(path_);
+    file_->append(line);
+  } catch (const DataError& error) {
+    if (!std::exchange(warned_, true))
+      warn_(std::string(error.what()) + "; training goes on without its metrics");
+  }
+}
+
+}  // namespace lockstep

@@ -1,0 +1,100 @@
+#include "trainer/metrics/summary.h"
+
+#include <cstddef>
+#include <cstdio>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "trainer/metrics/number_format.h"
+
+namespace lockstep {
+namespace {
+
+constexpr std::size_t kColumns = 80;
+constexpr std::size_t kLabelColumns = 14;
+constexpr std::size_t kValueColumns = kColumns - kLabelColumns;
+
+// Where to end a line of at most kValueColumns bytes: after a blank if there is one, and never inside a UTF-8
+// character.
+std::size_t line_length(std::string_view text) {
+  if (text.size() <= kValueColumns) return text.size();
+  const std::size_t blank = text.substr(0, kValueColumns + 1).rfind(' ');
+  if (blank != std::string_view::npos && blank > 0) return blank;
+  std::size_t length = kValueColumns;
+  while (length > 1 && (static_cast<unsigned char>(text[length]) & 0xc0) == 0x80) --length;
+  return length;
+}
+
+void add_row(std::string& table, const std::string& label, std::string_view value) {
+  if (value.empty()) return;
+  std::string indented = label;
+  do {
+    indented.resize(kLabelColumns, ' ');
+    const std::size_t length = line_length(value);
+    table += indented.append(value.substr(0, length)) + "\n";
+    value.remove_prefix(length);
+    if (value.starts_with(' ')) value.remove_prefix(1);
+    indented.clear();
+  } while (!value.empty());
+}
+
+std::string percent(double share, int digits) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%.*f %%", digits, 100.0 * share);
+  return text;
+}
+
+std::string step_times(const StepTimes& times) {
+  if (times.steps == 0) return {};
+  char mean[64];
+  std::snprintf(mean, sizeof mean, "%.2f ms:", 1e3 * times.mean_step_s());
+  std::string text = mean;
+  for (int i = 0; i < kStepPartCount; ++i) {
+    const auto part = static_cast<StepPart>(i);
+    std::string name = step_part_name(part);
+    for (char& letter : name) letter = letter == '_' ? ' ' : letter;
+    text += (i > 0 ? ", " : " ") + name + " " + percent(times.share(part), 1);
+  }
+  return text;
+}
+
+std::string test_result(const RunSummary& summary) {
+  std::string text;
+  if (summary.test_loss) text = "loss " + format_loss(*summary.test_loss);
+  if (summary.test_accuracy)
+    text += (text.empty() ? "accuracy " : ", accuracy ") + percent(*summary.test_accuracy, 2);
+  return text;
+}
+
+std::string cost(const RunSummary& summary) {
+  std::string text = format_spend(summary.spend);
+  if (summary.per_epoch) text += ", " + format_spend(*summary.per_epoch) + " per epoch";
+  if (summary.spend.amount)
+    text += ", " + format_spend(Spend{.gpu_hours = summary.spend.gpu_hours, .amount = {}, .currency = {}});
+  return text;
+}
+
+}  // namespace
+
+std::string format_summary(const RunSummary& summary) {
+  const std::string rule = std::string(kColumns, '-') + "\n";
+  std::string table = rule;
+  add_row(table, "model", summary.model + ", " + format_count(summary.num_parameters) + " parameters");
+  add_row(table, "data", summary.data);
+  add_row(table, "ranks",
+          std::to_string(summary.world_size) + " on " + summary.device + ", " + summary.backend + ", " +
+              summary.precision);
+  add_row(table, "epochs",
+          std::to_string(summary.epochs) + " of " + std::to_string(summary.max_epochs) + ", " +
+              format_count(summary.steps) + " steps");
+  add_row(table, "time", format_duration(summary.elapsed_s) + ", " + format_rate(summary.samples_per_s));
+  add_row(table, "a step", step_times(summary.times));
+  add_row(table, "train loss", summary.train_loss ? format_loss(*summary.train_loss) : "");
+  add_row(table, "test", test_result(summary));
+  add_row(table, "checkpoint", summary.checkpoint);
+  add_row(table, "cost", cost(summary));
+  return table + rule;
+}
+
+}  // namespace lockstep
