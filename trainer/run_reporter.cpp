@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <utility>
 
 #include "trainer/cost/cost_meter.h"
@@ -14,6 +15,13 @@
 
 namespace lockstep {
 namespace {
+
+// Seconds since the launcher was started; none where there was none.
+std::optional<double> seconds_since_launch() {
+  const char* launched = std::getenv("LOCKSTEP_LAUNCH_TIME_NS");  // of the monotonic clock, which processes share
+  if (launched == nullptr) return std::nullopt;
+  return static_cast<double>(StepTimer::monotonic_ns() - std::atoll(launched)) * 1e-9;
+}
 
 // One read of the ledger tells the attempt's number and what earlier ones cost.
 struct History {
@@ -112,6 +120,10 @@ void RunReporter::warn(const std::string& line) {
 
 void RunReporter::stepped(const StepReport& step) {
   State& state = *state_;
+  if (state.times_of_attempt.steps == 0) {
+    state.metrics.write(EventRecord{"first_step", step.at.step, std::nullopt, seconds_since_launch(), "",
+                                    state.meter.running_s()});
+  }
   state.times_of_attempt += step.times;
   state.times_since_record += step.times;
   state.samples_of_attempt += step.samples;
@@ -149,7 +161,8 @@ void RunReporter::evaluated(const Position& at, double loss, double accuracy, st
 
 void RunReporter::happened(const std::string& event, const Position& at, const std::string& detail,
                            std::optional<double> save_time_s) {
-  state_->metrics.write(EventRecord{event, at.step, save_time_s, detail, state_->meter.running_s()});
+  state_->metrics.write(
+      EventRecord{event, at.step, save_time_s, std::nullopt, detail, state_->meter.running_s()});
 }
 
 void RunReporter::finished(const std::string& reason, int exit_code, const Position& at,

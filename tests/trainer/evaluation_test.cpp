@@ -1,0 +1,59 @@
+#include "trainer/evaluation.h"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "tests/comm/rank_threads.h"
+
+namespace lockstep {
+namespace {
+
+// Sample i has data i and class i mod 3.
+class Numbers final : public Dataset {
+ public:
+  explicit Numbers(std::int64_t size) : size_(size) {}
+  std::int64_t size() const override { return size_; }
+  DatasetShape shape() const override { return {{1}, 3}; }
+  Batch get_batch(std::span<const std::int64_t> indices) const override {
+    const at::Tensor numbers = at::empty({static_cast<std::int64_t>(indices.size())}, at::kLong);
+    std::copy(indices.begin(), indices.end(), numbers.data_ptr<std::int64_t>());
+    return {numbers.to(at::kFloat).view({-1, 1}), numbers.remainder(3)};
+  }
+  std::string description() const override { return "numbers"; }
+
+ private:
+  std::int64_t size_;
+};
+
+// Gives class 1 the logit 1 and the others 0, whatever the data.
+class AlwaysOne final : public Model {
+ public:
+  at::Tensor forward(at::Tensor data) override {
+    at::Tensor logits = at::zeros({data.size(0), 3});
+    logits.select(1, 1).fill_(1.0);
+    return logits;
+  }
+};
+
+TEST(EvaluateTest, EverySampleCountsOnceWhateverTheNumbers) {
+  for (const int world_size : {1, 2, 3, 4}) {
+    for (const std::int64_t size : {1, 2, 7, 10, 100}) {
+      testing::run_ranks(world_size, [&](Communicator& comm) {
+        AlwaysOne model;
+        const Evaluation result = evaluate(model, std::make_shared<Numbers>(size), comm, {.batch_size = 3});
+        std::int64_t ones = 0;
+        for (std::int64_t i = 0; i < size; ++i) ones += i % 3 == 1;
+        const double log_sum = std::log(std::exp(1.0) + 2.0);
+        EXPECT_EQ(result.samples, size);
+        EXPECT_DOUBLE_EQ(result.accuracy, static_cast<double>(ones) / static_cast<double>(size));
+        EXPECT_NEAR(result.loss, log_sum - static_cast<double>(ones) / static_cast<double>(size), 1e-6);
+        EXPECT_TRUE(model.is_training());
+      });
+    }
+  }
+}
+
+}  // namespace
+}  // namespace lockstep
