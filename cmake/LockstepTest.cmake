@@ -52,6 +52,18 @@ function(lockstep_add_test name)
   endif()
 endfunction()
 
+# lockstep_add_reference(TEST SCRIPT): before TEST runs, PyTorch writes what is expected of it: ctest runs
+# `python SCRIPT DIR` first, and TEST finds DIR in the environment as LOCKSTEP_REFERENCE_DIR.
+function(lockstep_add_reference test script)
+  set(directory "${CMAKE_CURRENT_BINARY_DIR}/reference/${test}")
+  cmake_path(ABSOLUTE_PATH script BASE_DIRECTORY "${CMAKE_CURRENT_SOURCE_DIR}" NORMALIZE)
+  add_test(NAME ${test}.reference COMMAND "${LOCKSTEP_VENV}/bin/python" "${script}" "${directory}")
+  set_tests_properties(${test}.reference PROPERTIES FIXTURES_SETUP ${test}.reference TIMEOUT 300
+    ENVIRONMENT "OMP_NUM_THREADS=1")
+  set_property(TEST ${test} APPEND PROPERTY FIXTURES_REQUIRED ${test}.reference)
+  set_property(TEST ${test} APPEND PROPERTY ENVIRONMENT "LOCKSTEP_REFERENCE_DIR=${directory}")
+endfunction()
+
 # lockstep_add_script_test(NAME COMMAND ... [LABELS ...] [TIMEOUT s] [SERIAL]): a test that is a script.
 function(lockstep_add_script_test name)
   cmake_parse_arguments(arg "SERIAL" "TIMEOUT" "COMMAND;LABELS" ${ARGN})

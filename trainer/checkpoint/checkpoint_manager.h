@@ -11,12 +11,10 @@
 #include <utility>
 #include <vector>
 
+#include "trainer/checkpoint/named_tensors.h"
 #include "trainer/run_dir/run_dir.h"
 
 namespace lockstep {
-
-// Names and tensors in order: parameters first, then buffers, as in Python's state_dict().
-using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 
 struct Checkpoint {
   std::int64_t step = 0;
@@ -25,20 +23,21 @@ struct Checkpoint {
 };
 
 // Folder format (docs/checkpoints.md): checkpoints/step_N/{model.safetensors, train_state.pt, meta.json}, and
-// `latest`, a relative link. A save writes a hidden folder, fsyncs its files, writes meta.json with their sizes and
-// SHA-256 last, fsyncs it and the folder, renames it, fsyncs the parent, and then moves `latest`.
+// `latest`, a relative link. A save writes a hidden folder, fsyncs its files, writes meta.json with their
+// sizes and SHA-256 last, fsyncs it and the folder, renames it, fsyncs the parent, and then moves `latest`.
 class CheckpointManager {
  public:
   using Warn = std::function<void(const std::string& line)>;
 
-  // Keeps the newest `keep_last` checkpoints (at least 1); `warn` receives one line for each thing that was odd.
+  // Keeps the newest `keep_last` checkpoints (at least 1); `warn` receives one line for each thing that was
+  // odd.
   CheckpointManager(RunDir run_dir, int keep_last, Warn warn);
 
-  // Blocks until the checkpoint is durable. Saving a step again replaces it. Throws DataError with the path and the
-  // system's reason when it cannot be written; what was there before stays valid.
+  // Blocks until the checkpoint is durable. Saving a step again replaces it. Throws DataError with the path
+  // and the system's reason when it cannot be written; what was there before stays valid.
   void save(const Checkpoint& checkpoint);
-  // The newest checkpoint whose sizes and checksums are right; damaged ones are skipped with a warning. Nothing if the
-  // folder holds no checkpoint at all; DataError if it holds some and none of them loads.
+  // The newest checkpoint whose sizes and checksums are right; damaged ones are skipped with a warning.
+  // Nothing if the folder holds no checkpoint at all; DataError if it holds some and none of them loads.
   std::optional<Checkpoint> load_newest() const;
 
  private:

@@ -3,6 +3,8 @@
 
 #include <torch/nn/module.h>
 
+#include <string>
+
 #include "sampler/dataset.h"
 
 namespace lockstep {
@@ -12,6 +14,9 @@ class Model : public torch::nn::Module {
  public:
   // `data` (B, ...) as the data set gives it, on the parameters' device; returns logits (B, num_classes).
   virtual at::Tensor forward(at::Tensor data) = 0;
+  // What it changed about itself to fit the data, for the trainer to print: "conv1 takes 1 channel, fc2 gives
+  // 10 classes". One line without a full stop; empty if nothing.
+  virtual std::string adaptation() const { return {}; }
 };
 
 }  // namespace lockstep

@@ -9,10 +9,11 @@
 
 namespace lockstep {
 
-// Builds the model on the CPU with PyTorch's default initialisation, drawing from the default generator, so that
-// torch.manual_seed(s) and the same model in Python give the same bits. Its first layer adapts to
+// Builds the model on the CPU with PyTorch's default initialisation, drawing from the default generator, so
+// that torch.manual_seed(s) and the same model in Python give the same bits. Its first layer adapts to
 // shape.sample_sizes (C, H, W) and its last to shape.num_classes.
-// Throws std::invalid_argument for an unknown name (with the nearest known one) or a shape that it cannot take.
+// Throws std::invalid_argument for an unknown name (with the nearest known one) or a shape that it cannot
+// take.
 std::shared_ptr<Model> create_model(const std::string& name, const DatasetShape& shape);
 
 std::vector<std::string> model_names();

@@ -12,15 +12,15 @@ namespace lockstep {
 
 struct OptimizerOptions {
   double lr = 0.01;
-  double momentum = 0.0;      // sgd
+  double momentum = 0.0;  // sgd
   double weight_decay = 0.0;
-  double beta1 = 0.9;         // adamw
+  double beta1 = 0.9;  // adamw
   double beta2 = 0.999;
   double eps = 1e-8;
 };
 
-// One tensor of an optimizer's memory: of parameter `parameter_index` (registration order), named as in Python's
-// state_dict()["state"][index]: "momentum_buffer", or "step", "exp_avg" and "exp_avg_sq".
+// One tensor of an optimizer's memory: of parameter `parameter_index` (registration order), named as in
+// Python's state_dict()["state"][index]: "momentum_buffer", or "step", "exp_avg" and "exp_avg_sq".
 struct OptimizerStateEntry {
   std::int64_t parameter_index;
   std::string name;
@@ -41,7 +41,8 @@ class Optimizer {
 
   // Everything it remembers between steps; the tensors are its own, not copies.
   virtual std::vector<OptimizerStateEntry> state() const = 0;
-  // Replaces the memory by copies of `entries`. Throws DataError, naming all of them, if names or shapes do not fit.
+  // Replaces the memory by copies of `entries`. Throws DataError, naming all of them, if names or shapes do
+  // not fit.
   virtual void load_state(const std::vector<OptimizerStateEntry>& entries) = 0;
 };
 

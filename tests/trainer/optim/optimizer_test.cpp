@@ -1,0 +1,250 @@
+// Fifty steps of each optimizer against PyTorch's Python, bit for bit; their memory both ways; bad options.
+#include "trainer/optim/optimizer.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/zeros.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <set>
+
+#include "sampler/data_error.h"
+#include "tests/reference/reference_file.h"
+
+namespace lockstep {
+namespace {
+
+using testing::HasSubstr;
+
+struct Case {
+  const char* name;
+  const char* optimizer;
+  OptimizerOptions options;
+};
+
+// The same table as in tests/reference/optimizer_reference.py.
+const std::vector<Case>& cases() {
+  static const std::vector<Case> table{
+      {"sgd", "sgd", {.lr = 0.1}},
+      {"sgd_momentum", "sgd", {.lr = 0.05, .momentum = 0.9}},
+      {"sgd_weight_decay", "sgd", {.lr = 0.1, .weight_decay = 1e-2}},
+      {"sgd_momentum_weight_decay", "sgd", {.lr = 0.03, .momentum = 0.85, .weight_decay = 5e-4}},
+      {"adamw", "adamw", {.lr = 1e-3}},
+      {"adamw_weight_decay", "adamw", {.lr = 3e-3, .weight_decay = 0.01}},
+      {"adamw_betas", "adamw", {.lr = 1e-2, .weight_decay = 0.1, .beta1 = 0.8, .beta2 = 0.95, .eps = 1e-6}},
+  };
+  return table;
+}
+
+constexpr int kSteps = 50;
+constexpr std::size_t kParameters = 7;
+
+std::string numbered(const std::string& what, std::int64_t i) {
+  return what + "." + std::to_string(i);
+}
+
+std::vector<at::Tensor> starting_parameters(const std::map<std::string, at::Tensor>& given) {
+  std::vector<at::Tensor> parameters;
+  for (std::size_t i = 0; i < kParameters; ++i) {
+    parameters.push_back(given.at(numbered("start", static_cast<std::int64_t>(i))).clone().requires_grad_());
+  }
+  return parameters;
+}
+
+void take_step(Optimizer& optimizer, std::vector<at::Tensor>& parameters, int step,
+               const std::map<std::string, at::Tensor>& given) {
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    const auto grad = given.find(numbered(numbered("grad", step), static_cast<std::int64_t>(i)));
+    if (grad != given.end()) parameters[i].mutable_grad() = grad->second.clone();
+  }
+  optimizer.step();
+  optimizer.zero_grad();
+}
+
+class OptimizerAgainstPython : public testing::TestWithParam<Case> {
+ protected:
+  void SetUp() override { at::set_num_threads(1); }
+
+  std::unique_ptr<Optimizer> make(const std::vector<at::Tensor>& parameters) const {
+    return create_optimizer(GetParam().optimizer, parameters, GetParam().options);
+  }
+};
+
+TEST_P(OptimizerAgainstPython, HasTheSameBitsForFiftySteps) {
+  const auto given = read_reference("gradients.safetensors");
+  const auto expected = read_reference(std::string(GetParam().name) + ".safetensors");
+  auto parameters = starting_parameters(given);
+  const auto optimizer = make(parameters);
+
+  int compared = 0;
+  for (int step = 1; step <= kSteps; ++step) {
+    take_step(*optimizer, parameters, step, given);
+    for (std::size_t i = 0; i < parameters.size(); ++i) {
+      EXPECT_FALSE(parameters[i].grad().defined());
+      const auto after = expected.find(numbered(numbered("after", step), static_cast<std::int64_t>(i)));
+      if (after == expected.end()) continue;
+      ++compared;
+      EXPECT_TRUE(same_bits(parameters[i], after->second)) << after->first;
+    }
+  }
+  EXPECT_EQ(compared, 5 * static_cast<int>(kParameters));
+
+  std::set<std::string> names;
+  for (const auto& entry : optimizer->state()) {
+    const std::string name = numbered("state", entry.parameter_index) + "." + entry.name;
+    names.insert(name);
+    ASSERT_TRUE(expected.contains(name)) << name;
+    EXPECT_TRUE(same_bits(entry.value, expected.at(name))) << name;
+  }
+  for (const auto& [name, value] : expected) {
+    EXPECT_TRUE(!name.starts_with("state.") || names.contains(name)) << name;
+  }
+}
+
+TEST_P(OptimizerAgainstPython, ContinuesFromItsStateWithTheSameBits) {
+  const auto given = read_reference("gradients.safetensors");
+  auto parameters = starting_parameters(given);
+  const auto optimizer = make(parameters);
+  std::vector<at::Tensor> copies;
+  std::unique_ptr<Optimizer> resumed;
+  for (int step = 1; step <= kSteps; ++step) {
+    if (step == 20) {
+      for (const at::Tensor& parameter : parameters)
+        copies.push_back(parameter.detach().clone().requires_grad_());
+      resumed = make(copies);
+      resumed->load_state(optimizer->state());
+    }
+    if (resumed) take_step(*resumed, copies, step, given);
+    take_step(*optimizer, parameters, step,
+              given);  // after the copy: it must not have changed the original's state
+  }
+  for (std::size_t i = 0; i < parameters.size(); ++i) EXPECT_TRUE(same_bits(parameters[i], copies[i])) << i;
+}
+
+TEST_P(OptimizerAgainstPython, TakesPythonsState) {
+  const auto expected = read_reference(std::string(GetParam().name) + ".safetensors");
+  std::vector<OptimizerStateEntry> entries;
+  for (const auto& [name, value] : expected) {
+    if (!name.starts_with("state.")) continue;
+    const auto dot = name.find('.', 6);
+    entries.push_back({std::stoll(name.substr(6, dot - 6)), name.substr(dot + 1), value});
+  }
+  auto parameters = starting_parameters(read_reference("gradients.safetensors"));
+  const auto optimizer = make(parameters);
+  optimizer->load_state(entries);
+  EXPECT_EQ(optimizer->state().size(), entries.size());
+  for (const auto& entry : optimizer->state()) {
+    const at::Tensor& given = expected.at(numbered("state", entry.parameter_index) + "." + entry.name);
+    EXPECT_TRUE(same_bits(entry.value, given));
+    EXPECT_TRUE(given.numel() == 0 || entry.value.const_data_ptr() != given.const_data_ptr()) << "not a copy";
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(, OptimizerAgainstPython, testing::ValuesIn(cases()),
+                         [](const auto& info) { return std::string(info.param.name); });
+
+at::Tensor parameter(at::IntArrayRef sizes) {
+  return at::ones(sizes).requires_grad_();
+}
+
+std::string load_refusal(const std::string& name, const OptimizerOptions& options,
+                         const std::vector<OptimizerStateEntry>& entries) {
+  const auto optimizer = create_optimizer(name, {parameter({2, 3}), parameter({4})}, options);
+  try {
+    optimizer->load_state(entries);
+  } catch (const DataError& error) {
+    EXPECT_TRUE(optimizer->state().empty()) << "a refused state must not be taken in part";
+    return error.what();
+  }
+  return "accepted";
+}
+
+TEST(OptimizerState, NamesEverythingThatDoesNotFit) {
+  const at::Tensor good = at::zeros({2, 3});
+  const std::string sgd = load_refusal("sgd", {.momentum = 0.9},
+                                       {{0, "momentum_buffer", at::zeros({3, 2})},
+                                        {1, "exp_avg", at::zeros({4})},
+                                        {2, "momentum_buffer", at::zeros({4})},
+                                        {-1, "momentum_buffer", at::zeros({4})},
+                                        {1, "momentum_buffer", at::zeros({4}, at::kDouble)}});
+  EXPECT_EQ(sgd,
+            "the saved optimizer state does not fit sgd and this model: momentum_buffer of parameter 0 is "
+            "Float[3, 2] "
+            "instead of Float[2, 3], exp_avg of parameter 1 is nothing that sgd keeps, momentum_buffer of "
+            "parameter 2 "
+            "belongs to no parameter (there are 2), momentum_buffer of parameter -1 belongs to no parameter "
+            "(there are "
+            "2), momentum_buffer of parameter 1 is Double[4] instead of Float[4]; choose the options that it "
+            "was saved "
+            "with, or start over with --fresh");
+  EXPECT_THAT(load_refusal("sgd", {}, {{0, "momentum_buffer", good}}), HasSubstr("a momentum other than 0"));
+  EXPECT_THAT(
+      load_refusal("sgd", {.momentum = 0.9}, {{0, "momentum_buffer", good}, {0, "momentum_buffer", good}}),
+      HasSubstr("momentum_buffer of parameter 0 is given twice"));
+  EXPECT_THAT(load_refusal("sgd", {.momentum = 0.9}, {{0, "momentum_buffer", {}}}),
+              HasSubstr("has no value"));
+  const std::string adamw = load_refusal("adamw", {}, {{0, "step", at::zeros({1})}, {0, "exp_avg", good}});
+  EXPECT_THAT(adamw, HasSubstr("step of parameter 0 is Float[1] instead of Float[]"));
+  EXPECT_THAT(adamw, HasSubstr("exp_avg_sq of parameter 0 is missing"));
+  EXPECT_THAT(load_refusal("adamw", {}, {{7, "step", at::zeros({})}}), HasSubstr("belongs to no parameter"));
+  EXPECT_THAT(load_refusal("adamw", {}, {{0, "momentum_buffer", good}}),
+              HasSubstr("is nothing that adamw keeps"));
+}
+
+std::string refusal(const std::string& name, std::vector<at::Tensor> parameters,
+                    const OptimizerOptions& options) {
+  try {
+    create_optimizer(name, std::move(parameters), options);
+  } catch (const std::invalid_argument& error) {
+    return error.what();
+  }
+  return "accepted";
+}
+
+TEST(OptimizerOptionsCheck, RefusesWhatPyTorchRefuses) {
+  constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  const auto p = [] { return std::vector<at::Tensor>{parameter({2})}; };
+  EXPECT_EQ(refusal("sgd", p(), {.lr = -0.1}), "learning rate must be a number of at least 0, not -0.1");
+  EXPECT_EQ(refusal("sgd", p(), {.lr = kNan}), "learning rate must be a number of at least 0, not nan");
+  EXPECT_EQ(refusal("adamw", p(), {.lr = kInfinity}),
+            "learning rate must be a number of at least 0, not inf");
+  EXPECT_EQ(refusal("sgd", p(), {.momentum = -1}), "momentum must be a number of at least 0, not -1");
+  EXPECT_EQ(refusal("adamw", p(), {.weight_decay = -1}),
+            "weight decay must be a number of at least 0, not -1");
+  EXPECT_EQ(refusal("adamw", p(), {.beta1 = 1}), "beta1 must be at least 0 and below 1, not 1");
+  EXPECT_EQ(refusal("adamw", p(), {.beta2 = kNan}), "beta2 must be at least 0 and below 1, not nan");
+  EXPECT_EQ(refusal("adamw", p(), {.eps = -1}), "eps must be a number of at least 0, not -1");
+  EXPECT_EQ(refusal("adam", p(), {}), "unknown optimizer 'adam'; known are: sgd, adamw");
+  EXPECT_EQ(refusal("sgd", {}, {}), "the optimizer got no parameters: the model has none to train");
+  EXPECT_EQ(refusal("sgd", {at::Tensor()}, {}), "the optimizer's parameter 0 is not a floating-point tensor");
+  EXPECT_EQ(refusal("sgd", {at::ones({2}, at::kLong)}, {}),
+            "the optimizer's parameter 0 is not a floating-point tensor");
+  EXPECT_EQ(refusal("sgd", {parameter({2}), parameter({2}).mul(2)}, {}),
+            "the optimizer's parameter 1 is computed from others and cannot be trained");
+  const at::Tensor twice = parameter({2});
+  EXPECT_EQ(refusal("sgd", {twice, twice}, {}), "the optimizer's parameter 1 is given twice");
+}
+
+TEST(Optimizer, SetsTheLearningRateOfTheNextStep) {
+  for (const std::string& name : optimizer_names()) {
+    const auto optimizer = create_optimizer(name, {parameter({2})}, {.lr = 0.5});
+    EXPECT_EQ(optimizer->name(), name);
+    optimizer->set_lr(0.25);
+    EXPECT_EQ(optimizer->lr(), 0.25);
+    EXPECT_THROW(optimizer->set_lr(std::nan("")), std::invalid_argument);
+    EXPECT_EQ(optimizer->lr(), 0.25);
+  }
+  auto weight = at::ones({1}).requires_grad_();
+  const auto sgd = create_optimizer("sgd", {weight}, {.lr = 1});
+  sgd->set_lr(0.25);
+  weight.mutable_grad() = at::ones({1}).mul(2);
+  sgd->step();
+  EXPECT_EQ(weight.item<float>(), 0.5F);  // 1 - 0.25 * 2
+}
+
+}  // namespace
+}  // namespace lockstep

@@ -1,0 +1,21 @@
+// NamedTensors: a model's state as names and tensors, and how it gets back into a model.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace lockstep {
+
+// Names and tensors in order: parameters first, then buffers, as in Python's state_dict().
+using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
+
+// Copies each tensor of `from` into the tensor of `into` that has its name, in place, whatever the order and
+// devices. Where every name of `from` starts with "module." (Python's DDP saves so) and those of `into` do
+// not, that prefix is dropped. Throws DataError naming `source` (a file, for example) and *all* names that
+// are missing, left over, given twice, or differ in shape or dtype; then nothing has been copied.
+void load_into(const NamedTensors& from, const NamedTensors& into, const std::string& source);
+
+}  // namespace lockstep
