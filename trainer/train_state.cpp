@@ -178,7 +178,8 @@ TrainState train_state_from(const c10::IValue& value) {
     const Reader entry(item, "optimizer.");
     state.optimizer.push_back({entry.count("parameter_index"), entry.text("name"), entry.tensor("value")});
   }
-  for (const auto& item : Reader(reader.field("identity"), "identity.").dict()) {
+  const Reader identity(reader.field("identity"), "identity.");
+  for (const auto& item : identity.dict()) {
     if (!item.key().isString() || !item.value().isString()) reader.complain("identity", "a dict of strings");
     state.identity.emplace_back(item.key().toStringRef(), item.value().toStringRef());
   }
