@@ -14,8 +14,9 @@ enum class Split { kTrain, kTest };
 
 // Learnable, but not by heart: each class has a template of +0.5 and -0.5 in blocks of 4 x 4 pixels, the same
 // for both splits; a sample is its class's template plus noise of mean 0 and variance 1, its class drawn
-// uniformly. Every value is a function of (seed, split, index, position) alone, in integer arithmetic up to
-// one exact conversion, so that any rank, worker and batch sees the same bits. Immutable, so thread-safe.
+// uniformly. Every value is a function of (seed, split, index, position) alone, in integer arithmetic and
+// three float operations that IEEE 754 rounds alike everywhere, so that any rank, worker and batch sees the
+// same bits. Immutable, so thread-safe.
 class SyntheticDataset : public Dataset {
  public:
   // `sample_sizes`: one sample of `data`, of any number of dimensions; the last two count as height and

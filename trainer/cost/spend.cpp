@@ -33,7 +33,11 @@ void check_price(const Price& price) {
   const std::string& currency = price.currency;
   if (currency.empty() || currency.size() > 8 ||
       !std::all_of(currency.begin(), currency.end(), is_alphanumeric)) {
-    throw std::invalid_argument("the currency must be a code of 1 to 8 letters or digits, such as USD");
+    std::string shown = currency.substr(0, 20);
+    std::replace_if(
+        shown.begin(), shown.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, '?');
+    throw std::invalid_argument("the currency is '" + shown +
+                                "'; it must be a code of 1 to 8 letters or digits, such as USD");
   }
 }
 
