@@ -42,7 +42,7 @@ std::filesystem::path report_file(const std::filesystem::path& dir, int rank) {
   return dir / ("rank-" + std::to_string(rank) + ".json");
 }
 
-std::optional<ExitReport> read_exit_report(const std::filesystem::path& file) {
+std::optional<ExitReport> read_report_file(const std::filesystem::path& file) {
   std::error_code error;
   const std::uintmax_t size = std::filesystem::file_size(file, error);
   if (error || size > kLargestReport) {
@@ -86,13 +86,17 @@ bool write_exit_report(const std::filesystem::path& dir, const ExitReport& repor
   }
 }
 
+std::optional<ExitReport> read_exit_report(const std::filesystem::path& dir, int rank) {
+  return read_report_file(report_file(dir, rank));
+}
+
 std::vector<ExitReport> read_exit_reports(const std::filesystem::path& dir) {
   std::vector<ExitReport> reports;
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(dir, error)) {
     const std::string name = entry.path().filename().string();
     if (name.starts_with("rank-") && name.ends_with(".json")) {
-      if (auto report = read_exit_report(entry.path())) {
+      if (auto report = read_report_file(entry.path())) {
         reports.push_back(std::move(*report));
       }
     }

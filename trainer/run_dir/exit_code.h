@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,8 @@ std::filesystem::path exit_report_dir();
 // Writes DIR/rank-<rank>.json so that a reader sees all of it or nothing. Returns false if it could not be
 // written.
 bool write_exit_report(const std::filesystem::path& dir, const ExitReport& report) noexcept;
+// The report of one rank; nothing if it is missing or damaged.
+std::optional<ExitReport> read_exit_report(const std::filesystem::path& dir, int rank);
 // All complete reports in DIR, in rank order; damaged ones are skipped.
 std::vector<ExitReport> read_exit_reports(const std::filesystem::path& dir);
 

@@ -1,0 +1,100 @@
+#include "launch/command.h"
+
+#include <algorithm>
+#include <iostream>
+#include <stdexcept>
+
+#include "launch/rank_command.h"
+#include "launch/train_command.h"
+#include "sampler/data_error.h"
+#include "sampler/nearest_name.h"
+#include "trainer/config/flags.h"
+#include "trainer/config/option_value.h"
+#include "trainer/run_dir/exit_code.h"
+
+namespace lockstep {
+namespace {
+
+std::string overview() {
+  std::string text =
+      "usage: lockstep COMMAND [--name value ...]\n\n"
+      "Data-parallel training of LibTorch models, on the GPUs or cores of one machine or of "
+      "many.\n\nCommands:\n";
+  for (const Command& command : commands()) {
+    if (!command.summary.empty()) {
+      text += "  " + command.name + std::string(10 - std::min<std::size_t>(command.name.size(), 9), ' ') +
+              command.summary + "\n";
+    }
+  }
+  return text +
+         "\n`lockstep COMMAND --help` lists its options; `lockstep --version` says which version this is.\n";
+}
+
+const Command& find_command(const std::string& name) {
+  std::vector<std::string> listed;
+  for (const Command& command : commands()) {
+    if (command.name == name) {
+      return command;
+    }
+    if (!command.summary.empty()) {
+      listed.push_back(command.name);
+    }
+  }
+  throw std::invalid_argument("unknown command " + quoted(name) + "; did you mean " +
+                              nearest_name(name, listed) + "? (lockstep --help lists all)");
+}
+
+int dispatch(std::vector<std::string> arguments) {
+  if (arguments.empty()) {
+    throw std::invalid_argument("a command is missing, such as lockstep train; lockstep --help lists all");
+  }
+  const std::string first = arguments.front();
+  arguments.erase(arguments.begin());
+  const bool asks_about_one = first == "help" && !arguments.empty();
+  if (first == "--version") {
+    std::cout << "lockstep " LOCKSTEP_VERSION "\n";
+  } else if (asks_about_one) {
+    std::cout << find_command(arguments.front()).help();
+  } else if (first == "help" || first == "--help" || first == "-h") {
+    std::cout << overview();
+  } else {
+    const Command& command = find_command(first);
+    // An unlisted command's arguments are another program's, --help included.
+    if (!command.summary.empty() && asks_for_help(arguments)) {
+      std::cout << command.help();
+      return 0;
+    }
+    return command.run(arguments);
+  }
+  return 0;
+}
+
+int fail(ExitCode code, const char* message) {
+  std::cerr << "lockstep: error: " << message << std::endl;
+  return static_cast<int>(code);
+}
+
+}  // namespace
+
+const std::vector<Command>& commands() {
+  static const std::vector<Command> table = {
+      {"train", "Trains a model, one process per GPU or per share of the cores", run_train_command,
+       train_command_help},
+      {"rank", "", run_rank_command, rank_command_help},
+  };
+  return table;
+}
+
+int run_lockstep(const std::vector<std::string>& arguments) {
+  try {
+    return dispatch(arguments);
+  } catch (const std::invalid_argument& error) {
+    return fail(ExitCode::kUsage, error.what());
+  } catch (const DataError& error) {
+    return fail(ExitCode::kBadInput, error.what());
+  } catch (const std::exception& error) {
+    return fail(ExitCode::kPeerFailed, error.what());
+  }
+}
+
+}  // namespace lockstep

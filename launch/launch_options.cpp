@@ -1,0 +1,49 @@
+#include "launch/launch_options.h"
+
+#include "trainer/config/command_line.h"
+
+namespace lockstep {
+
+const std::vector<Option<LaunchOptions>>& launch_options() {
+  using L = LaunchOptions;
+  constexpr const char* kGroup = "How it is started";
+  constexpr int kMostPerNode = 4096;
+  constexpr int kMostNodes = 65536;
+  static const std::vector<Option<L>> options = {
+      {"nproc-per-node", kGroup, &L::nproc_per_node, "N", "Ranks on each machine, usually one per GPU",
+       integer_between(1, kMostPerNode)},
+      {"nnodes", kGroup, &L::nnodes, "N", "Machines; 0: every host of the hostfile, or this one",
+       integer_between(0, kMostNodes)},
+      {"hostfile", kGroup, &L::hostfile, "FILE", "Machines to use, one host a line, as Open MPI reads it",
+       any_line()},
+      {"warm-heap", kGroup, &L::warm_heap, "on|off",
+       "Have glibc keep freed memory: page faults would cost a training step up to a third of its time. It "
+       "sets "
+       "MALLOC_MMAP_MAX_, MALLOC_TRIM_THRESHOLD_ and MALLOC_TOP_PAD_ where they are not set already",
+       one_of({"on", "off"})},
+      {"dry-run", kGroup, &L::dry_run, "",
+       "Print the command and the environment of the ranks, and start nothing", true_or_false()},
+  };
+  return options;
+}
+
+TrainCommandLine parse_train_command(const std::vector<std::string>& arguments) {
+  std::vector<FlagSpec> specs = train_flag_specs();
+  for (const auto& option : launch_options()) {
+    specs.push_back({option.name, option.kind() == OptionKind::kSwitch});
+  }
+  TrainCommandLine command_line;
+  std::vector<Flag> rank_flags;
+  for (const Flag& flag : split_flags(arguments, specs)) {
+    if (const auto* option = find_option(launch_options(), flag.name)) {
+      option->set_text(command_line.launch, flag.value, "--" + flag.name);
+    } else {
+      rank_flags.push_back(flag);
+      command_line.rank_arguments.push_back("--" + flag.name + "=" + flag.value);
+    }
+  }
+  command_line.config = resolve_train_config(rank_flags);
+  return command_line;
+}
+
+}  // namespace lockstep

@@ -1,0 +1,262 @@
+#include "launch/rank_command.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <pty.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <optional>
+#include <stdexcept>
+#include <string_view>
+#include <system_error>
+
+#include "launch/rank_end.h"
+#include "launch/rank_output.h"
+#include "trainer/run_dir/exit_code.h"
+
+namespace lockstep {
+namespace {
+
+// One stream of the rank's program on its way, labelled, to ours.
+struct Stream {
+  int read_end = -1;   // ours; -1: at its end, or passed through untouched
+  int write_end = -1;  // the program's
+  int target = -1;     // where labelled lines go
+  LineLabeller labeller;
+};
+
+[[noreturn]] void fail(const char* what) {
+  throw std::system_error(errno, std::generic_category(), what);
+}
+
+// Alone, or as mpirun's n-th.
+int own_rank() {
+  const char* text = std::getenv("OMPI_COMM_WORLD_RANK");
+  int rank = 0;
+  if (text != nullptr) {
+    const std::string_view digits(text);
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), rank);
+    if (error != std::errc() || end != digits.data() + digits.size() || rank < 0) {
+      throw std::invalid_argument("environment variable OMPI_COMM_WORLD_RANK: \"" + std::string(digits) +
+                                  "\" must be a whole number from 0");
+    }
+  }
+  return rank;
+}
+
+// A pseudo-terminal where there is one, since programs hold back what they write to a pipe.
+void open_stdout(Stream& stream) {
+  termios raw{};
+  cfmakeraw(&raw);
+  if (openpty(&stream.read_end, &stream.write_end, nullptr, &raw, nullptr) != 0) {
+    std::array<int, 2> ends{};
+    if (pipe2(ends.data(), O_CLOEXEC) != 0) {
+      fail("pipe");
+    }
+    stream.read_end = ends[0];
+    stream.write_end = ends[1];
+  }
+  fcntl(stream.read_end, F_SETFD, FD_CLOEXEC);
+  fcntl(stream.write_end, F_SETFD, FD_CLOEXEC);
+}
+
+void open_stderr(Stream& stream) {
+  std::array<int, 2> ends{};
+  if (pipe2(ends.data(), O_CLOEXEC) != 0) {
+    fail("pipe");
+  }
+  stream.read_end = ends[0];
+  stream.write_end = ends[1];
+}
+
+void write_all(int fd, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t written = write(fd, text.data(), text.size());
+    if (written < 0 && errno != EINTR) {
+      return;  // nobody listens any more
+    }
+    text.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(written, 0)));
+  }
+}
+
+// Passes on what can be read without waiting. Returns false at the stream's end.
+bool pass_on(Stream& stream) {
+  std::array<char, 1 << 16> bytes{};
+  const ssize_t count = read(stream.read_end, bytes.data(), bytes.size());
+  if (count > 0) {
+    write_all(stream.target, stream.labeller.feed({bytes.data(), static_cast<std::size_t>(count)}));
+    return true;
+  }
+  return count < 0 && errno == EINTR;  // a terminal's end is EIO
+}
+
+void finish(Stream& stream) {
+  if (stream.read_end < 0) {
+    return;
+  }
+  fcntl(stream.read_end, F_SETFL, O_NONBLOCK);  // a grandchild may hold it open: take what there is
+  while (pass_on(stream)) {
+  }
+  write_all(stream.target, stream.labeller.finish());
+  close(stream.read_end);
+  stream.read_end = -1;
+}
+
+// In the child: becomes the program or leaves with 127.
+[[noreturn]] void become(const std::vector<std::string>& command, const std::array<Stream, 2>& streams,
+                         sigset_t mask, pid_t parent) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != parent) {  // it died before that took hold
+    _exit(127);
+  }
+  for (const Stream& stream : streams) {
+    if (stream.write_end >= 0) {
+      dup2(stream.write_end, stream.target);
+    }
+  }
+  sigaddset(&mask, SIGUSR1);
+  sigprocmask(SIG_SETMASK, &mask, nullptr);
+  std::vector<char*> argv;
+  for (const std::string& argument : command) {
+    argv.push_back(const_cast<char*>(argument.c_str()));  // execv's own signature, from before const
+  }
+  argv.push_back(nullptr);
+  execv(argv[0], argv.data());
+  const std::string message =
+      "lockstep: error: " + command.front() + " cannot be started (" + std::strerror(errno) + ")\n";
+  write_all(STDERR_FILENO, message);
+  _exit(127);
+}
+
+// Labels output until the child ends; its wait status.
+int accompany(pid_t child, std::array<Stream, 2>& streams, const sigset_t& child_signal) {
+  const int signals = signalfd(-1, &child_signal, SFD_CLOEXEC);
+  if (signals < 0) {
+    fail("signalfd");
+  }
+  int status = 0;
+  while (waitpid(child, &status, WNOHANG) == 0) {
+    // poll() passes over negative descriptors.
+    std::array<pollfd, 3> waiting = {
+        {{signals, POLLIN, 0}, {streams[0].read_end, POLLIN, 0}, {streams[1].read_end, POLLIN, 0}}};
+    if (poll(waiting.data(), waiting.size(), -1) < 0 && errno != EINTR) {
+      fail("poll");
+    }
+    if (waiting[0].revents != 0) {
+      signalfd_siginfo ignored{};
+      (void)!read(signals, &ignored, sizeof(ignored));
+    }
+    for (std::size_t i = 0; i < streams.size(); ++i) {
+      if (waiting[i + 1].revents != 0 && !pass_on(streams[i])) {
+        finish(streams[i]);
+      }
+    }
+  }
+  for (Stream& stream : streams) {
+    finish(stream);
+  }
+  return status;
+}
+
+RankEnd to_rank_end(int rank, int status) {
+  RankEnd end;
+  end.rank = rank;
+  end.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
+  end.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+  end.ended_at_ns = std::chrono::duration_cast<std::chrono::nanoseconds>(
+                        std::chrono::system_clock::now().time_since_epoch())
+                        .count();
+  return end;
+}
+
+int code_for_mpirun(const std::filesystem::path& dir, const RankEnd& end) {
+  constexpr int kSignalled = 128;
+  if (end.signal != 0) {
+    return kSignalled + end.signal;
+  }
+  if (end.exit_code == static_cast<int>(ExitCode::kPaused) ||
+      end.exit_code == static_cast<int>(ExitCode::kBudget)) {
+    return 0;
+  }
+  std::error_code error;
+  const bool must_report = !dir.empty() && std::filesystem::is_directory(dir, error);
+  if (end.exit_code == 0 && must_report && !read_exit_report(dir, end.rank)) {
+    return static_cast<int>(ExitCode::kPeerFailed);
+  }
+  return end.exit_code;
+}
+
+}  // namespace
+
+int run_rank_command(const std::vector<std::string>& arguments) {
+  if (arguments.size() < 2) {
+    throw std::invalid_argument("lockstep rank is started by lockstep train, with a program to run");
+  }
+  const int rank = own_rank();
+  const std::filesystem::path dir = exit_report_dir();
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+
+  // On a terminal a label first wipes the line that rank 0's bar may be standing on; the bar draws itself
+  // anew.
+  const auto label = [&](const char* stream) {
+    const bool terminal = arguments[0] == stream || arguments[0] == "both";
+    return (terminal ? std::string("\r\x1b[K") : std::string()) + "[rank " + std::to_string(rank) + "] ";
+  };
+  std::array<Stream, 2> streams = {Stream{-1, -1, STDOUT_FILENO, LineLabeller(label("stdout"))},
+                                   Stream{-1, -1, STDERR_FILENO, LineLabeller(label("stderr"))}};
+  if (rank != 0) {
+    open_stdout(streams[0]);
+    open_stderr(streams[1]);
+  }
+
+  // Nothing may come between here and the point where the child has its own mask and we ignore what is the
+  // child's.
+  sigset_t all;
+  sigset_t before;
+  sigset_t child_signal;
+  sigfillset(&all);
+  sigemptyset(&child_signal);
+  sigaddset(&child_signal, SIGCHLD);
+  sigprocmask(SIG_SETMASK, &all, &before);
+  const pid_t self = getpid();
+  const pid_t child = fork();
+  if (child < 0) {
+    fail("fork");
+  }
+  if (child == 0) {
+    become({arguments.begin() + 1, arguments.end()}, streams, before, self);
+  }
+  // mpirun and the launcher signal the whole process group; we stay to the end to tell how it ended.
+  for (const int signal : {SIGUSR1, SIGUSR2, SIGTERM, SIGINT, SIGHUP, SIGPIPE}) {
+    std::signal(signal, SIG_IGN);
+  }
+  sigaddset(&before, SIGCHLD);
+  sigprocmask(SIG_SETMASK, &before, nullptr);
+  for (Stream& stream : streams) {
+    if (stream.write_end >= 0) {
+      close(stream.write_end);
+      stream.write_end = -1;
+    }
+  }
+  write_rank_start(dir, rank);
+  const RankEnd end = to_rank_end(rank, accompany(child, streams, child_signal));
+  write_rank_end(dir, end);
+  return code_for_mpirun(dir, end);
+}
+
+std::string rank_command_help() {
+  return "usage: lockstep rank none|stdout|stderr|both PROGRAM ...\n";
+}
+
+}  // namespace lockstep

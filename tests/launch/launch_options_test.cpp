@@ -1,0 +1,46 @@
+#include "launch/launch_options.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/trainer/config/refusal.h"
+
+namespace lockstep {
+namespace {
+
+TEST(LaunchOptions, SplitsTheLaunchersFlagsFromTheRanks) {
+  const TrainCommandLine line =
+      parse_train_command({"--lr", "0.5", "--nproc_per_node", "4", "--fresh", "--hostfile=h", "--nnodes=2",
+                           "--warm-heap", "off", "--dry-run"});
+  EXPECT_EQ(line.launch.nproc_per_node, 4);
+  EXPECT_EQ(line.launch.nnodes, 2);
+  EXPECT_EQ(line.launch.hostfile, "h");
+  EXPECT_EQ(line.launch.warm_heap, "off");
+  EXPECT_TRUE(line.launch.dry_run);
+  EXPECT_EQ(line.config.lr, 0.5);
+  EXPECT_THAT(line.rank_arguments, testing::ElementsAre("--lr=0.5", "--fresh=true"));
+}
+
+TEST(LaunchOptions, OneRankOnThisMachineByDefault) {
+  const TrainCommandLine line = parse_train_command({});
+  EXPECT_EQ(line.launch.nproc_per_node, 1);
+  EXPECT_TRUE(line.launch.hostfile.empty());
+  EXPECT_TRUE(line.rank_arguments.empty());
+}
+
+TEST(LaunchOptions, BothPartsAreChecked) {
+  expect_refused(
+      [] {
+        parse_train_command({"--nproc-per-node", "0"});
+      },
+      {"--nproc-per-node", "\"0\"", "from 1"});
+  expect_refused([] { parse_train_command({"--nproc-per-node", "2x"}); }, {"--nproc-per-node", "\"2x\""});
+  expect_refused([] { parse_train_command({"--nnodes=-1"}); }, {"--nnodes"});
+  expect_refused([] { parse_train_command({"--warm-heap=yes"}); }, {"--warm-heap", "on, off"});
+  expect_refused([] { parse_train_command({"--batch-size=0"}); }, {"--batch-size"});
+  expect_refused([] { parse_train_command({"--host-file=f"}); }, {"--host-file", "--hostfile"});
+  expect_refused([] { parse_train_command({"--nnodes=1", "--nnodes=1"}); }, {"--nnodes", "twice"});
+}
+
+}  // namespace
+}  // namespace lockstep
