@@ -18,7 +18,8 @@ namespace {
 
 // Seconds since the launcher was started; none where there was none.
 std::optional<double> seconds_since_launch() {
-  const char* launched = std::getenv("LOCKSTEP_LAUNCH_TIME_NS");  // of the monotonic clock, which processes share
+  const char* launched =
+      std::getenv("LOCKSTEP_LAUNCH_TIME_NS");  // of the monotonic clock, which processes share
   if (launched == nullptr) return std::nullopt;
   return static_cast<double>(StepTimer::monotonic_ns() - std::atoll(launched)) * 1e-9;
 }

@@ -123,8 +123,8 @@ int terminal_columns() {
   return columns == nullptr ? 0 : std::clamp(std::atoi(columns), 0, 1000);
 }
 
-ExitCode train(const TrainConfig& config, Communicator& communicator, const CommunicatorPtr& shared,
-               at::Device device, std::future<TrainAndTest> data) {
+SessionEnd train(const TrainConfig& config, Communicator& communicator, const CommunicatorPtr& shared,
+                 at::Device device, std::future<TrainAndTest> data) {
   const std::string difference = find_disagreement(everything_that_must_agree(config, device), communicator);
   if (!difference.empty()) throw AgreedStop(ExitCode::kUsage, "the ranks do not agree: " + difference);
 
@@ -151,12 +151,15 @@ ExitCode train(const TrainConfig& config, Communicator& communicator, const Comm
   folder.checkpoint.reset();
   together(communicator, [&] { trainer = std::make_unique<Trainer>(std::move(parts)); });
   if (communicator.rank() == 0) write_config_file(folder.dir.config_file(), config);
-  return trainer->fit();
+  const ExitCode code = trainer->fit();
+  return {code, code == ExitCode::kPaused ? "paused after step " + std::to_string(trainer->step()) +
+                                                ": run the same command again to go on"
+                                          : ""};
 }
 
 }  // namespace
 
-ExitCode run_session(const TrainConfig& config, const Placement& placement) {
+SessionEnd run_session(const TrainConfig& config, const Placement& placement) {
   at::set_num_threads(choose_num_threads(config.num_threads, placement));
   // Files are read while the ranks find each other.
   auto data =
@@ -173,9 +176,9 @@ ExitCode run_session(const TrainConfig& config, const Placement& placement) {
     std::fflush(stdout);
   }
   try {
-    const ExitCode code = train(config, *communicator, communicator, device, std::move(data));
+    const SessionEnd end = train(config, *communicator, communicator, device, std::move(data));
     communicator->shutdown();
-    return code;
+    return end;
   } catch (const AgreedStop&) {
     communicator->shutdown();
     throw;

@@ -18,12 +18,20 @@ void on_signal(int signal) {
 
 }  // namespace
 
-void install_pause_signals() {
+void install_pause_signals(bool under_launcher) {
   struct sigaction action = {};
   action.sa_handler = on_signal;
   action.sa_flags = SA_RESTART;
   sigemptyset(&action.sa_mask);
-  for (const int signal : {SIGUSR1, SIGTERM, SIGINT}) sigaction(signal, &action, nullptr);
+  sigaction(SIGUSR1, &action, nullptr);
+  if (!under_launcher) {
+    sigaction(SIGTERM, &action, nullptr);
+    sigaction(SIGINT, &action, nullptr);
+  }
+  sigset_t unblocked;
+  sigemptyset(&unblocked);
+  sigaddset(&unblocked, SIGUSR1);
+  pthread_sigmask(SIG_UNBLOCK, &unblocked, nullptr);
 }
 
 bool pause_requested() {

@@ -1,12 +1,12 @@
-// How a rank is told to pause. Signals belong to the launcher, which passes on SIGUSR1; a SIGTERM or SIGINT
-// that reaches a rank by another way asks for the same, and the launcher or scheduler that sent it sets the
-// deadline.
+// How a rank is told to pause.
 #pragma once
 
 namespace lockstep {
 
-// From now on SIGUSR1, SIGTERM and SIGINT ask for a pause. A second SIGINT ends the process at once.
-void install_pause_signals();
+// From now on SIGUSR1 asks for a pause; it is unblocked, since the launcher starts ranks with it blocked, so
+// that an early request is not lost. Without a launcher SIGTERM and SIGINT ask for the same, and a second
+// SIGINT ends the process at once; with one they keep their meaning: it, or mpirun, wants this process gone.
+void install_pause_signals(bool under_launcher);
 // True once one of them has arrived. Cheap: to be asked every step.
 bool pause_requested();
 

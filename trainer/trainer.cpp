@@ -75,7 +75,9 @@ Trainer::Trainer(TrainerParts parts)
   seed_everything(config_.seed + static_cast<std::uint64_t>(communicator_->rank()));
   if (parts.checkpoint) restore(*parts.checkpoint);
   if (communicator_->rank() == 0) {
-    reporter_.emplace(run_dir_, facts());
+    RunFacts run_facts = facts();
+    run_facts.terminal_columns = parts.terminal_columns;
+    reporter_.emplace(run_dir_, std::move(run_facts));
     checkpoints_.emplace(run_dir_, config_.keep_checkpoints,
                          [this](const std::string& line) { reporter_->warn(line); });
     if (!model_->adaptation().empty())
@@ -290,8 +292,9 @@ void Trainer::stop_for_bad_loss(double mine) {
       "step " + std::to_string(state_.step + 1) + ", rank " + std::to_string(first.item<int>());
   if (reporter_) reporter_->happened("stop", position(), "the loss is not finite at " + where);
   end(ExitCode::kBadInput, "non_finite_loss");
-  throw AgreedStop(ExitCode::kBadInput, "the loss is not finite at " + where +
-                                            "; lower --lr, or look at the data; the last checkpoint is untouched");
+  throw AgreedStop(ExitCode::kBadInput,
+                   "the loss is not finite at " + where +
+                       "; lower --lr, or look at the data; the last checkpoint is untouched");
 }
 
 void Trainer::run_evaluation() {
@@ -339,7 +342,6 @@ ExitCode Trainer::end(ExitCode code, const std::string& reason) {
     const std::string checkpoint = saved_step_ ? run_dir_.checkpoint(*saved_step_).string() : "";
     reporter_->finished(reason, static_cast<int>(code), position(), state_.train_loss, state_.test_loss,
                         state_.test_accuracy, checkpoint);
-    if (code == ExitCode::kPaused) reporter_->say("paused: run the same command again to go on");
   }
   return code;
 }

@@ -49,6 +49,8 @@ class Trainer {
   // or kPaused. Throws DataError for a loss that is not finite (nothing is saved then), CommError when a peer
   // fails.
   ExitCode fit();
+  // Optimizer steps done.
+  std::int64_t step() const { return state_.step; }
 
  private:
   void restore(const Checkpoint& checkpoint);

@@ -63,7 +63,7 @@ def main():
     dist.init_process_group("gloo")
     rank, world_size = dist.get_rank(), dist.get_world_size()
     torch.manual_seed(args.seed)
-    model = {"mlp": models.MLP, "convnet": models.ConvNet, "resnet18": models.resnet18}[args.model]()
+    model = models.create_model(args.model, (1, 28, 28), 10)
     ddp = DistributedDataParallel(model)
     torch.manual_seed(args.seed + rank)
     if args.optimizer == "sgd":
