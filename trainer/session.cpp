@@ -17,8 +17,10 @@
 #include "sampler/data_error.h"
 #include "trainer/config/config_file.h"
 #include "trainer/config/train_options.h"
+#include "trainer/model_state.h"
 #include "trainer/models/models.h"
 #include "trainer/random_state.h"
+#include "trainer/run_identity.h"
 #include "trainer/start_up.h"
 #include "trainer/trainer.h"
 
@@ -148,6 +150,14 @@ SessionEnd train(const TrainConfig& config, Communicator& communicator, const Co
     if (communicator.rank() == 0) open_run_folder(config, folder);
   });
   parts.checkpoint = share_checkpoint(folder.checkpoint, communicator);
+  together(communicator, [&] {
+    if (!parts.checkpoint) return;
+    check_identity(train_state_from(parts.checkpoint->train_state).identity,
+                   run_identity(config, communicator, *parts.data.train));
+    if (communicator.rank() == 0) {
+      load_into(parts.checkpoint->model, model_state(*parts.model), "the checkpoint's model.safetensors");
+    }
+  });
   folder.checkpoint.reset();
   together(communicator, [&] { trainer = std::make_unique<Trainer>(std::move(parts)); });
   if (communicator.rank() == 0) write_config_file(folder.dir.config_file(), config);

@@ -16,6 +16,7 @@
 #include "sampler/data_error.h"
 #include "trainer/config/train_options.h"
 #include "trainer/evaluation.h"
+#include "trainer/model_state.h"
 #include "trainer/optim/clip_grad.h"
 #include "trainer/random_state.h"
 #include "trainer/run_identity.h"
@@ -64,8 +65,6 @@ Trainer::Trainer(TrainerParts parts)
       config_.optimizer, parameters_,
       {.lr = config_.lr, .momentum = config_.momentum, .weight_decay = config_.weight_decay});
   state_.identity = run_identity(config_, *communicator_, *data_.train);
-  if (parts.checkpoint)
-    load_into(parts.checkpoint->model, model_tensors(), "the checkpoint's model.safetensors");
   DdpOptions ddp_options;
   ddp_options.reducer.bucket_cap_bytes = static_cast<std::int64_t>(config_.bucket_cap_mb * 1024 * 1024);
   ddp_options.reducer.first_bucket_cap_bytes =
@@ -96,7 +95,6 @@ Trainer::~Trainer() = default;
 
 void Trainer::restore(const Checkpoint& checkpoint) {
   TrainState saved = train_state_from(checkpoint.train_state);
-  check_identity(saved.identity, state_.identity);
   const auto rank = static_cast<std::size_t>(communicator_->rank());
   if (saved.random_states.size() != static_cast<std::size_t>(communicator_->world_size())) {
     throw DataError("checkpoint: random states of " + std::to_string(saved.random_states.size()) +
@@ -133,13 +131,6 @@ bool Trainer::complete() const {
 std::optional<std::int64_t> Trainer::save_every_steps() const {
   if (config_.checkpoint_interval == "epoch") return std::nullopt;
   return std::stoll(config_.checkpoint_interval);
-}
-
-NamedTensors Trainer::model_tensors() {
-  NamedTensors tensors;
-  for (const auto& item : model_->named_parameters()) tensors.emplace_back(item.key(), item.value().detach());
-  for (const auto& item : model_->named_buffers()) tensors.emplace_back(item.key(), item.value().detach());
-  return tensors;
 }
 
 RunFacts Trainer::facts() const {
@@ -325,7 +316,7 @@ void Trainer::save() {
     state_.optimizer = optimizer_->state();
     Checkpoint checkpoint;
     checkpoint.step = state_.step;
-    for (const auto& [name, tensor] : model_tensors())
+    for (const auto& [name, tensor] : model_state(*model_))
       checkpoint.model.emplace_back(name, tensor.to(at::kCPU));
     checkpoint.train_state = to_ivalue(state_);
     checkpoints_->save(checkpoint);

@@ -30,8 +30,9 @@ struct TrainerParts {
   CommunicatorPtr communicator;
   at::Device device = at::kCPU;
   TrainAndTest data;
-  std::shared_ptr<Model> model;          // on `device`, initialised alike on all ranks
-  std::optional<Checkpoint> checkpoint;  // the same on all ranks: where to go on
+  std::shared_ptr<Model> model;  // on `device`; rank 0's counts, the others get it
+  // Where to go on, the same on all ranks; its model is in `model` already, and it belongs to this run.
+  std::optional<Checkpoint> checkpoint;
   RunDir run_dir;
   int terminal_columns = 0;
 };
@@ -67,7 +68,6 @@ class Trainer {
   std::int64_t total_steps() const;
   std::optional<std::int64_t> save_every_steps() const;
   Position position() const { return {state_.epoch, state_.batch, state_.step, state_.samples_seen}; }
-  NamedTensors model_tensors();
   RunFacts facts() const;
   ExitCode end(ExitCode code, const std::string& reason);
 

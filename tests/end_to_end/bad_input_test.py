@@ -48,7 +48,7 @@ class BadInputTest(RefusingTest):
         environment_has_gpu = os.path.exists("/dev/nvidia0")
         if not environment_has_gpu:
             self.refused_with_cuda()
-        self.refused(2, "nccl", "--device cuda", options=[*QUICK, "--backend", "nccl"])
+        self.refused(2, "nccl", "--device cpu", options=[*QUICK, "--backend", "nccl"])
 
     def refused_with_cuda(self):
         arguments = [argument if argument != "cpu" else "cuda" for argument in map(str, command(self.folder / "run", 2, *QUICK))]
