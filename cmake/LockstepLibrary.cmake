@@ -4,8 +4,15 @@
 # Header-only libraries among PRIVATE are needed to compile, not to link, so the installed package does without them.
 include(GNUInstallDirs)
 
-# Installed programs find LibTorch and NCCL where the build found them.
+# Installed programs find LibTorch, NCCL and the CUDA run time where the build found them. The folders are named, since
+# CMake's own list (USE_LINK_PATH) leaves out those inside the source tree, where scripts/setup puts .venv.
 set(CMAKE_INSTALL_RPATH_USE_LINK_PATH ON)
+cmake_path(GET LOCKSTEP_NCCL_LIBRARY PARENT_PATH lockstep_nccl_dir)
+set(CMAKE_INSTALL_RPATH "${TORCH_INSTALL_PREFIX}/lib" "${lockstep_nccl_dir}")
+if(lockstep_cudart)
+  cmake_path(GET lockstep_cudart PARENT_PATH lockstep_cudart_dir)
+  list(APPEND CMAKE_INSTALL_RPATH "${lockstep_cudart_dir}")
+endif()
 
 function(lockstep_add_library name)
   cmake_parse_arguments(arg "NO_TORCH" "" "HEADERS;SOURCES;PUBLIC;PRIVATE" ${ARGN})

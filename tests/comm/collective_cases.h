@@ -97,6 +97,7 @@ inline void check_all_collectives(Communicator& comm) {
       check_all_reduce(comm, count, dtype);
     }
     for (const std::int64_t count : {0, 1, 3, 1001, 300001}) {
+      if (count > 10000 && dtype != at::kFloat) continue;
       check_blocks(comm, count, dtype);
       check_broadcast(comm, count, dtype);
     }

@@ -45,7 +45,7 @@ class ParityTest(RunTest):
         self.compare("convnet", "adamw", ranks=3, steps=12, batch_size=16)
 
     def test_resnet18_with_batch_norm(self):
-        self.compare("resnet18", "sgd", ranks=3, steps=4, batch_size=4)
+        self.compare("resnet18", "sgd", ranks=3, steps=3, batch_size=2)
 
 
 if __name__ == "__main__":

@@ -181,7 +181,7 @@ class LauncherTest(RunTest):
         ports = 20000 + (os.getpid() + 1) % 20000
         ranks = []
         for rank in range(2):
-            environment = dict(os.environ, SLURM_PROCID=str(rank), SLURM_NTASKS="2", SLURM_LOCALID=str(rank), SLURM_STEP_ID="0",
+            environment = dict(os.environ, SLURM_PROCID=str(rank), SLURM_NTASKS="2", SLURM_LOCALID=str(rank), SLURM_STEP_ID="0", SLURM_NODEID="0",
                                SLURM_JOB_ID="1", SLURM_NTASKS_PER_NODE="2", SLURM_STEP_NUM_TASKS="2", SLURM_STEP_TASKS_PER_NODE="2")
             for name in list(environment):
                 if name.startswith(("OMPI_COMM", "PMIX", "PMI_")):
@@ -203,7 +203,7 @@ class LauncherTest(RunTest):
 
 class PrecisionTest(RunTest):
     def test_bf16_mixed_learns_with_other_bits(self):
-        options = [*SMALL, "--max-steps", "30", "--log-every-n-steps", "1"]
+        options = [*SMALL[:-1], "1", "--max-steps", "30"]
         self.train("full", 2, *options)
         self.train("mixed", 2, *options, "--precision", "bf16-mixed")
         full, mixed = ([r["loss"] for r in records(self.folder / name, "train")] for name in ("full", "mixed"))
