@@ -1,9 +1,15 @@
 # lockstep_add_test(NAME SOURCES a_test.cpp ... LIBRARIES lockstep::comm ... [RANKS 2 3 4] [LABELS ...] [TIMEOUT s]
-#                   [NO_MAIN] [PRECOMPILE_FROM target])
+#                   [NO_MAIN] [PRECOMPILED])
 # Builds one GoogleTest program and registers it with ctest: once as it is, or, with RANKS, once per rank count
 # under mpiexec (the test is then named NAME.nR). Every *_test.cpp under tests/ has to be named by some call.
 find_package(GTest REQUIRED)
 include(GoogleTest)
+
+# PRECOMPILED is for tests that include all of ATen and nothing of LibTorch before it: 5 s a file instead of 20 s.
+file(WRITE "${PROJECT_BINARY_DIR}/precompiled_test.cpp" "int main() { return 0; }\n")
+add_executable(lockstep_precompiled_test EXCLUDE_FROM_ALL "${PROJECT_BINARY_DIR}/precompiled_test.cpp")
+target_link_libraries(lockstep_precompiled_test PRIVATE torch GTest::gmock GTest::gtest lockstep_compile_options)
+target_precompile_headers(lockstep_precompiled_test PRIVATE <ATen/ATen.h> <gmock/gmock.h> <gtest/gtest.h>)
 
 # As root and on two cores: OpenMPI must be told that both are meant.
 set(LOCKSTEP_MPI_ENVIRONMENT
@@ -22,7 +28,7 @@ elseif(LOCKSTEP_SANITIZER STREQUAL "thread")
 endif()
 
 function(lockstep_add_test name)
-  cmake_parse_arguments(arg "NO_MAIN" "TIMEOUT;PRECOMPILE_FROM" "SOURCES;LIBRARIES;RANKS;LABELS;ENVIRONMENT" ${ARGN})
+  cmake_parse_arguments(arg "NO_MAIN;PRECOMPILED" "TIMEOUT" "SOURCES;LIBRARIES;RANKS;LABELS;ENVIRONMENT" ${ARGN})
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 120)
   endif()
@@ -32,8 +38,8 @@ function(lockstep_add_test name)
   if(NOT arg_NO_MAIN)
     target_link_libraries(${name} PRIVATE GTest::gtest_main)
   endif()
-  if(arg_PRECOMPILE_FROM)
-    target_precompile_headers(${name} REUSE_FROM ${arg_PRECOMPILE_FROM})
+  if(arg_PRECOMPILED)
+    target_precompile_headers(${name} REUSE_FROM lockstep_precompiled_test)
   endif()
   foreach(source IN LISTS arg_SOURCES)
     cmake_path(ABSOLUTE_PATH source BASE_DIRECTORY "${CMAKE_CURRENT_SOURCE_DIR}" NORMALIZE)

@@ -175,6 +175,7 @@ SessionEnd run_session(const TrainConfig& config, const Placement& placement) {
   auto data =
       std::async(std::launch::async, [&] { return open_dataset(config.data, dataset_options(config)); });
   const at::Device device = choose_device(config.device, placement);
+  if (device.is_cuda()) c10::cuda::set_device(device.index());
   const CommunicatorOptions options = communicator_options(config, placement, device);
   const CommunicatorPtr communicator = create_communicator(options);
   if (communicator->rank() == 0) {

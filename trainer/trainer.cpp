@@ -168,7 +168,7 @@ ExitCode Trainer::fit() {
     if (state_.batch == 0) draw_data_loader_seed();
     loader_.start_epoch(sampler_.indices(state_.epoch), state_.batch);
     while (state_.batch < batches_per_epoch() && !complete()) {
-      const bool pause = train_step();
+      const bool pause = train_step() && !complete();  // a run that is complete has nothing to pause
       const auto every = save_every_steps();
       const bool epoch_ends = state_.batch >= batches_per_epoch();
       if (pause || (every && state_.step % *every == 0 && !epoch_ends)) save();

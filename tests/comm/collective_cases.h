@@ -32,7 +32,7 @@ inline at::Tensor rank_values(std::int64_t count, int rank, at::ScalarType dtype
   return (at::arange(count, at::kLong) + 2 * rank).remainder(5).to(dtype);
 }
 
-inline void check_all_reduce(Communicator& comm, std::int64_t count, at::ScalarType dtype) {
+inline void check_all_reduce(Communicator& comm, std::int64_t count, at::ScalarType dtype, at::Device device) {
   at::Tensor expected_sum = at::zeros({count}, at::kLong);
   at::Tensor expected_max = at::zeros({count}, at::kLong);
   at::Tensor expected_min = at::full({count}, 5, at::kLong);
@@ -42,7 +42,7 @@ inline void check_all_reduce(Communicator& comm, std::int64_t count, at::ScalarT
     expected_max = at::maximum(expected_max, values);
     expected_min = at::minimum(expected_min, values);
   }
-  const at::Tensor sum = rank_values(count, comm.rank(), dtype);
+  const at::Tensor sum = rank_values(count, comm.rank(), dtype).to(device);
   const at::Tensor max = sum.clone();
   const at::Tensor min = sum.clone();
   // All three under way at once.
@@ -50,14 +50,16 @@ inline void check_all_reduce(Communicator& comm, std::int64_t count, at::ScalarT
                            comm.all_reduce(min, ReduceOp::kMin)};
   for (const WorkPtr& work : works) {
     work->wait();
-    EXPECT_TRUE(work->is_completed());
+    if (device.is_cpu()) {
+      EXPECT_TRUE(work->is_completed());  // on a GPU wait() orders streams, and the host goes on
+    }
   }
-  EXPECT_TRUE(at::equal(sum, expected_sum.to(dtype))) << "sum of " << count << " " << c10::toString(dtype);
-  EXPECT_TRUE(at::equal(max, expected_max.to(dtype))) << "max of " << count << " " << c10::toString(dtype);
-  EXPECT_TRUE(at::equal(min, expected_min.to(dtype))) << "min of " << count << " " << c10::toString(dtype);
+  EXPECT_TRUE(at::equal(sum.cpu(), expected_sum.to(dtype))) << "sum of " << count << " " << c10::toString(dtype);
+  EXPECT_TRUE(at::equal(max.cpu(), expected_max.to(dtype))) << "max of " << count << " " << c10::toString(dtype);
+  EXPECT_TRUE(at::equal(min.cpu(), expected_min.to(dtype))) << "min of " << count << " " << c10::toString(dtype);
 }
 
-inline void check_blocks(Communicator& comm, std::int64_t block, at::ScalarType dtype) {
+inline void check_blocks(Communicator& comm, std::int64_t block, at::ScalarType dtype, at::Device device) {
   const int world_size = comm.world_size();
   at::Tensor sum = at::zeros({block * world_size}, at::kLong);
   std::vector<at::Tensor> all;
@@ -65,41 +67,41 @@ inline void check_blocks(Communicator& comm, std::int64_t block, at::ScalarType 
     sum += rank_values(block * world_size, rank, at::kLong);
     all.push_back(rank_values(block, rank, dtype));
   }
-  const at::Tensor input = rank_values(block * world_size, comm.rank(), dtype);
-  const at::Tensor reduced = at::zeros({block}, dtype);
-  const at::Tensor gathered = at::zeros({block * world_size}, dtype);
+  const at::Tensor input = rank_values(block * world_size, comm.rank(), dtype).to(device);
+  const at::Tensor reduced = at::zeros({block}, at::TensorOptions(device).dtype(dtype));
+  const at::Tensor gathered = at::zeros({block * world_size}, at::TensorOptions(device).dtype(dtype));
   const auto scatter = comm.reduce_scatter(reduced, input);
-  const auto gather = comm.all_gather(gathered, rank_values(block, comm.rank(), dtype));
+  const auto gather = comm.all_gather(gathered, rank_values(block, comm.rank(), dtype).to(device));
   scatter->wait();
   gather->wait();
-  EXPECT_TRUE(at::equal(reduced, sum.narrow(0, comm.rank() * block, block).to(dtype)))
+  EXPECT_TRUE(at::equal(reduced.cpu(), sum.narrow(0, comm.rank() * block, block).to(dtype)))
       << "reduce_scatter of blocks of " << block << " " << c10::toString(dtype);
-  EXPECT_TRUE(at::equal(input, rank_values(block * world_size, comm.rank(), dtype)))
+  EXPECT_TRUE(at::equal(input.cpu(), rank_values(block * world_size, comm.rank(), dtype)))
       << "reduce_scatter changed its input";
-  EXPECT_TRUE(at::equal(gathered, at::cat(all)))
+  EXPECT_TRUE(at::equal(gathered.cpu(), at::cat(all)))
       << "all_gather of blocks of " << block << " " << c10::toString(dtype);
 }
 
-inline void check_broadcast(Communicator& comm, std::int64_t count, at::ScalarType dtype) {
+inline void check_broadcast(Communicator& comm, std::int64_t count, at::ScalarType dtype, at::Device device) {
   for (int root = 0; root < comm.world_size(); ++root) {
-    const at::Tensor tensor = rank_values(count, comm.rank(), dtype);
+    const at::Tensor tensor = rank_values(count, comm.rank(), dtype).to(device);
     comm.broadcast(tensor, root)->wait();
-    EXPECT_TRUE(at::equal(tensor, rank_values(count, root, dtype)))
+    EXPECT_TRUE(at::equal(tensor.cpu(), rank_values(count, root, dtype)))
         << "broadcast from " << root << " of " << count << " " << c10::toString(dtype);
   }
 }
 
-inline void check_all_collectives(Communicator& comm) {
+inline void check_all_collectives(Communicator& comm, at::Device device = at::kCPU) {
   for (const at::ScalarType dtype : collective_dtypes()) {
     for (const std::int64_t count : collective_sizes()) {
       if (count > 300000 && dtype != at::kFloat && dtype != at::kBFloat16)
         continue;  // segments are counted in bytes
-      check_all_reduce(comm, count, dtype);
+      check_all_reduce(comm, count, dtype, device);
     }
     for (const std::int64_t count : {0, 1, 3, 1001, 300001}) {
       if (count > 10000 && dtype != at::kFloat) continue;
-      check_blocks(comm, count, dtype);
-      check_broadcast(comm, count, dtype);
+      check_blocks(comm, count, dtype, device);
+      check_broadcast(comm, count, dtype, device);
     }
     comm.barrier();
   }

@@ -66,6 +66,13 @@ class ResumeTest(RunTest):
         self.assertEqual({step: parts[step] for step in whole}, whole)
         self.assertEqual([r["step"] for r in records(self.folder / "parts", "start")], [0, 7, 30])
 
+    def test_batch_norm_statistics_continue_too(self):
+        options = ["--model", "resnet18", "--data", "synthetic", "--synthetic-samples", "50", "--batch-size", "4", "--max-epochs", "2"]
+        self.train("whole", 3, *options)  # 17 samples each, 5 batches
+        self.train("parts", 3, *options, "--max-steps", "3")
+        self.train("parts", 3, *options)
+        self.assertEqual(model_digest(self.folder / "parts"), model_digest(self.folder / "whole"))
+
     def test_accumulated_batches_and_clipping_continue_too(self):
         options = [*SMALL, "--accumulate-grad-batches", "3", "--gradient-clip-val", "0.5"]
         self.train("whole", 2, *options)
