@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <stdexcept>
 
+#include "comm/agreement.h"
 #include "comm/gloo_communicator.h"
 #include "comm/mpi_transport.h"
 #include "comm/nccl_communicator.h"
@@ -15,6 +16,14 @@ namespace lockstep {
 namespace {
 
 using Create = CommunicatorPtr (*)(const CommunicatorOptions&);
+
+// Ranks that chose differently (one machine has no GPU) would wait in each other's way for ever.
+void require_same_choice(const CommunicatorOptions& options, const char* backend,
+                         Communicator& communicator) {
+  const std::string device = options.device.is_cuda() ? "cuda" : "cpu";
+  const std::string difference = find_disagreement({{"backend", backend}, {"device", device}}, communicator);
+  if (!difference.empty()) throw std::invalid_argument("the ranks do not agree: " + difference);
+}
 
 CommunicatorPtr create_mpi(const CommunicatorOptions& options) {
   return std::make_shared<RingCommunicator>(
@@ -33,7 +42,9 @@ CommunicatorPtr create_host_communicator(const CommunicatorOptions& options) {
 }
 
 CommunicatorPtr create_nccl(const CommunicatorOptions& options) {
-  return create_nccl_communicator(create_host_communicator(options), options.device, options.timeout);
+  const CommunicatorPtr host = create_host_communicator(options);
+  require_same_choice(options, "nccl", *host);
+  return create_nccl_communicator(host, options.device, options.timeout);
 }
 
 struct Backend {
@@ -108,7 +119,10 @@ CommunicatorPtr create_communicator(const CommunicatorOptions& options) {
   const int gpu_count = options.device.is_cuda() ? c10::cuda::device_count() : 0;
   const std::string name = choose_backend(options, gpu_count).name;
   for (const Backend& backend : kBackends) {
-    if (name == backend.name) return backend.create(options);
+    if (name != backend.name) continue;
+    CommunicatorPtr communicator = backend.create(options);
+    if (name != "nccl") require_same_choice(options, backend.name, *communicator);
+    return communicator;
   }
   throw std::logic_error("choose_backend named a backend that is not in the table");
 }

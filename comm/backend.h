@@ -9,7 +9,6 @@
 
 #include "comm/communicator.h"
 #include "comm/placement.h"
-#include "comm/reduction.h"
 
 namespace lockstep {
 
@@ -18,9 +17,8 @@ struct CommunicatorOptions {
   std::string backend = "auto";  // auto, nccl, mpi, gloo or threads (one rank only)
   at::Device device = at::kCPU;  // where the tensors that matter live
   std::chrono::milliseconds timeout = std::chrono::minutes(10);  // of every wait for another rank
-  ReductionOrder reduction_order = ReductionOrder::kPyTorch;
-  std::string master_addr;  // gloo's rendezvous; empty: MASTER_ADDR
-  int master_port = 0;      // 0: MASTER_PORT
+  std::string master_addr;                                       // gloo's rendezvous; empty: MASTER_ADDR
+  int master_port = 0;                                           // 0: MASTER_PORT
 };
 
 struct BackendChoice {

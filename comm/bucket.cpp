@@ -55,7 +55,8 @@ Bucket::Bucket(const std::vector<at::Tensor>& parameters, std::vector<std::int64
   std::int64_t offset = 0;
   for (const std::int64_t index : parameter_indices_) {
     const at::Tensor& parameter = parameters[static_cast<std::size_t>(index)];
-    // variable_data(): to autograd no view, since zero_grad() detaches gradients in place, which views do not allow.
+    // variable_data(): to autograd no view, since zero_grad() detaches gradients in place, which views do not
+    // allow.
     views_.push_back(flat_.narrow(0, offset, parameter.numel()).view(parameter.sizes()).variable_data());
     offset += parameter.numel();
   }

@@ -42,13 +42,12 @@ class DistributedDataParallel {
         reducer_((broadcast_module_state(*module_, *communicator_), module_parameters(*module_)),
                  communicator_, options.reducer) {}
 
-  // The module's own forward. Before it: rank 0's buffers, if the forward pass before this one was a training
-  // one.
+  // The module's own forward. Before it: rank 0's buffers, if the forward pass before this one had gradients
+  // and was to be synchronised.
   template <typename... Args>
   auto forward(Args&&... args) {
-    const bool trains = at::GradMode::is_enabled() && module_->is_training();
     sync_buffers();
-    if (trains) {
+    if (at::GradMode::is_enabled()) {
       reducer_.prepare_for_forward(synchronize_);
       buffers_are_stale_ = synchronize_;
     }
@@ -58,7 +57,7 @@ class DistributedDataParallel {
   // Rank 0's buffers on every rank, if they may differ. forward() does it; call it before leaving forward()
   // out on some ranks only (an uneven evaluation), or before saving the module.
   void sync_buffers() {
-    if (!options_.broadcast_buffers || !buffers_are_stale_ || !synchronize_) return;
+    if (!options_.broadcast_buffers || !buffers_are_stale_) return;
     broadcast_tensors(buffers_, *communicator_);
     buffers_are_stale_ = false;
   }
@@ -81,9 +80,6 @@ class DistributedDataParallel {
 
   M& module() { return *module_; }
   Reducer& reducer() { return reducer_; }
-  // For a checkpoint taken in mid-epoch: whether sync_buffers() still has something to do.
-  bool buffers_are_stale() const { return buffers_are_stale_; }
-  void set_buffers_are_stale(bool stale) { buffers_are_stale_ = stale; }
 
  private:
   std::shared_ptr<M> module_;

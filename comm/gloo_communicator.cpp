@@ -1,5 +1,6 @@
-// LibTorch's headers name Gloo's, which the wheel leaves out: they come from the distribution (libgloo-dev). Only pointers
-// to Gloo's types are held here, so that the older headers cannot disagree with the Gloo inside LibTorch.
+// LibTorch's headers name Gloo's, which the wheel leaves out: they come from the distribution (libgloo-dev).
+// Only pointers to Gloo's types are held here, so that the older headers cannot disagree with the Gloo inside
+// LibTorch.
 #include "comm/gloo_communicator.h"
 
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>

@@ -20,7 +20,7 @@ void broadcast_packed(const std::vector<at::Tensor>& tensors, Communicator& comm
   std::vector<at::Tensor> flat;
   for (const at::Tensor& tensor : tensors) flat.push_back(tensor.reshape({-1}));
   const at::Tensor packed = at::cat(flat);
-  communicator.broadcast(packed, 0)->wait();
+  communicator.broadcast(packed.view(at::kByte), 0)->wait();  // bytes, whatever the dtype
   std::int64_t offset = 0;
   for (const at::Tensor& tensor : tensors) {
     tensor.copy_(packed.narrow(0, offset, tensor.numel()).view(tensor.sizes()));

@@ -78,7 +78,13 @@ class NcclWork final : public Work {
   NcclWork(std::shared_ptr<Flight> flight, NcclCommunicator& communicator)
       : flight_(std::move(flight)), communicator_(communicator) {}
   void wait() override;
-  bool is_completed() const override { return flight_->done.query(); }
+  bool is_completed() const override {
+    try {
+      return flight_->done.query();
+    } catch (const std::exception&) {
+      return true;  // the device failed, and with it the collective; wait() tells
+    }
+  }
 
  private:
   std::shared_ptr<Flight> flight_;
@@ -282,17 +288,25 @@ class NcclCommunicator final : public Communicator {
     while (!stopping_) {
       wake_.wait_for(lock, kWatchInterval, [this] { return stopping_; });
       if (stopping_ || comm_ == nullptr) continue;
-      ncclResult_t state = ncclSuccess;
-      if (ncclCommGetAsyncError(comm_, &state) != ncclSuccess ||
-          (state != ncclSuccess && state != ncclInProgress)) {
-        abort_locked(std::string("asynchronous NCCL error: ") + ncclGetErrorString(state));
-        continue;
+      try {
+        look_for_failures_locked();
+      } catch (const std::exception& error) {  // the device failed: querying an event throws then
+        abort_locked(error.what());
       }
-      while (!flights_.empty() && flights_.front()->done.query()) flights_.pop_front();
-      if (!flights_.empty() && Clock::now() - flights_.front()->started > timeout_) {
-        abort_locked(flights_.front()->collective + " timed out after " + seconds() +
-                     " s: a peer is missing");
-      }
+    }
+  }
+
+  void look_for_failures_locked() {
+    ncclResult_t state = ncclSuccess;
+    const ncclResult_t asked = ncclCommGetAsyncError(comm_, &state);
+    if (asked != ncclSuccess || (state != ncclSuccess && state != ncclInProgress)) {
+      abort_locked(std::string("asynchronous NCCL error: ") +
+                   ncclGetErrorString(asked != ncclSuccess ? asked : state));
+      return;
+    }
+    while (!flights_.empty() && flights_.front()->done.query()) flights_.pop_front();
+    if (!flights_.empty() && Clock::now() - flights_.front()->started > timeout_) {
+      abort_locked(flights_.front()->collective + " timed out after " + seconds() + " s: a peer is missing");
     }
   }
 

@@ -15,6 +15,8 @@
 #include <set>
 #include <stdexcept>
 
+#include "comm/errors.h"
+
 namespace lockstep {
 
 struct Reducer::State : std::enable_shared_from_this<Reducer::State> {
@@ -138,6 +140,24 @@ struct Reducer::State : std::enable_shared_from_this<Reducer::State> {
     }
   }
 
+  bool can_rebuild() const { return !rebuilt && arrival_order.size() == parameters.size(); }
+
+  BucketAssignment assignment_by_arrival(const std::vector<std::int64_t>& order) const {
+    return assign_buckets(parameters, order, {options.first_bucket_cap_bytes, options.bucket_cap_bytes});
+  }
+
+  // A backward pass that threw may have left reductions running in the buckets, and the peers in the middle
+  // of theirs.
+  void check_nothing_under_way() {
+    for (const ActiveBucket& active : buckets) {
+      if (!active.work) continue;
+      const std::string reason = "a backward pass failed in the middle of its reductions";
+      communicator->abort(reason);
+      throw CommError("rank " + std::to_string(communicator->rank()) + ": " + reason +
+                      "; the ranks cannot go on together");
+    }
+  }
+
   // Rank 0's arrival order decides, since it may differ between ranks.
   void rebuild_buckets() {
     at::Tensor order =
@@ -145,8 +165,7 @@ struct Reducer::State : std::enable_shared_from_this<Reducer::State> {
     std::copy(arrival_order.begin(), arrival_order.end(), order.data_ptr<std::int64_t>());
     communicator->broadcast(order, 0)->wait();
     const auto* agreed = order.const_data_ptr<std::int64_t>();
-    use_assignment(assign_buckets(parameters, {agreed, agreed + parameters.size()},
-                                  {options.first_bucket_cap_bytes, options.bucket_cap_bytes}));
+    use_assignment(assignment_by_arrival({agreed, agreed + parameters.size()}));
     rebuilt = true;
   }
 };
@@ -216,12 +235,16 @@ void Reducer::prepare_for_forward(bool synchronize) {
   const std::scoped_lock lock(state_->mutex);
   state_->synchronize = synchronize;
   state_->in_backward = false;
-  if (!state_->rebuilt && state_->arrival_order.size() == state_->parameters.size())
-    state_->rebuild_buckets();
+  state_->check_nothing_under_way();
+  if (state_->can_rebuild()) state_->rebuild_buckets();
 }
 
 BucketHistory Reducer::history() const {
   const std::scoped_lock lock(state_->mutex);
+  // The first pass is through but the buckets wait for the next forward pass to be rebuilt: a resume has to
+  // do that pass with the rebuilt ones, too. The order is this rank's, which is the one that counts on rank
+  // 0.
+  if (state_->can_rebuild()) return {state_->assignment_by_arrival(state_->arrival_order), true};
   return {state_->assignment(), state_->rebuilt};
 }
 

@@ -39,10 +39,6 @@ void reduce_typed(void* into_bytes, const void* from_bytes, std::int64_t count, 
 
 }  // namespace
 
-std::string to_string(ReductionOrder order) {
-  return order == ReductionOrder::kPyTorch ? "pytorch" : "fast";
-}
-
 RingChunks ring_chunks(std::int64_t count, std::int64_t element_bytes, int world_size) {
   const std::int64_t bytes = count * element_bytes;
   const std::int64_t full_segments = (bytes + kMaxSegmentBytes - 1) / kMaxSegmentBytes;

@@ -12,14 +12,6 @@
 
 namespace lockstep {
 
-// Which bits a sum over ranks has. With one or two ranks, or with integers, all orders agree.
-enum class ReductionOrder {
-  kPyTorch,  // those of PyTorch DDP over Gloo: the ring order below
-  kFast,     // whatever the backend does quickest: NCCL's own, and on the CPU today the ring too
-};
-
-std::string to_string(ReductionOrder order);
-
 // Gloo's ring cuts `count` elements into world_size chunks; chunk c is summed from the left over ranks c-1,
 // c-2, ..., c (mod world_size). From gloo/allreduce.cc (ring algorithm, 1 MiB segments), as PyTorch 2.11 uses
 // it:

@@ -7,7 +7,6 @@
 #include <condition_variable>
 #include <deque>
 #include <exception>
-#include <future>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -59,43 +58,53 @@ class RingWork final : public Work {
 
 }  // namespace
 
-class RingCommunicator::Engine {
+// Shared with its thread, so that a thread which MPI keeps for ever (a peer never comes) can be left behind.
+class RingCommunicator::Engine : public std::enable_shared_from_this<Engine> {
  public:
-  Engine(std::string backend, MakeTransport make_transport, std::chrono::milliseconds timeout)
-      : backend_(std::move(backend)), timeout_(timeout) {
-    std::promise<void> started;
-    auto ready = started.get_future();
-    thread_ = std::thread([this, &started, make = std::move(make_transport)] {
-      std::unique_ptr<Transport> transport;
-      try {
-        transport = make();
-        rank_ = transport->rank();
-        world_size_ = transport->world_size();
-      } catch (...) {
-        started.set_exception(std::current_exception());
-        return;
-      }
-      started.set_value();
-      serve(*transport);
-      if (close_in_order_) transport->close();
-    });
-    try {
-      ready.get();
-    } catch (...) {
+  Engine(std::string backend, std::chrono::milliseconds timeout)
+      : backend_(std::move(backend)), timeout_(timeout) {}
+
+  // Returns once the transport is there.
+  void start(MakeTransport make_transport) {
+    thread_ =
+        std::thread([self = shared_from_this(), make = std::move(make_transport)] { self->live(make); });
+    if (!reached(Phase::kServing, timeout_)) {
+      thread_.detach();
+      throw CommError("the " + backend_ + " backend did not start within " + seconds() +
+                      " s: a peer is missing");
+    }
+    if (const auto error = start_error()) {
       thread_.join();
-      throw;
+      std::rethrow_exception(error);
     }
   }
 
-  // Does not communicate: what is under way fails here, and the peers hear of it from the launcher.
-  ~Engine() {
-    fail_from_now_on("the communicator was destroyed");
+  // Lets the queue run dry and leaves in good order, unless something has failed before.
+  void shutdown() {
+    {
+      const std::scoped_lock lock(mutex_);
+      close_in_order_ = error_ == nullptr;
+    }
     stop();
+    if (reached(Phase::kEnded, timeout_)) {
+      if (thread_.joinable()) thread_.join();
+      return;
+    }
+    thread_.detach();
+    throw CommError("rank " + std::to_string(rank_) + ": leaving timed out after " + seconds() +
+                    " s: a peer is missing");
   }
 
-  void shutdown() {
-    close_in_order_ = first_error() == nullptr;
+  // Does not communicate: what is under way fails here, and the peers hear of it from the launcher.
+  void abandon() {
+    if (!thread_.joinable()) return;
+    fail_from_now_on("the communicator was destroyed");
     stop();
+    if (reached(Phase::kEnded, std::chrono::seconds(5))) {
+      thread_.join();
+    } else {
+      thread_.detach();
+    }
   }
 
   WorkPtr submit(std::shared_ptr<RingWork> work) {
@@ -114,16 +123,6 @@ class RingCommunicator::Engine {
     return work;
   }
 
-  // Lets the queue run dry and ends the thread, and with it the transport.
-  void stop() {
-    {
-      const std::scoped_lock lock(mutex_);
-      stopping_ = true;
-      queue_changed_.notify_one();
-    }
-    if (thread_.joinable()) thread_.join();
-  }
-
   void fail_from_now_on(const std::string& reason) {
     {
       const std::scoped_lock lock(mutex_);
@@ -139,18 +138,63 @@ class RingCommunicator::Engine {
   std::int64_t bytes_sent() const { return bytes_sent_.load(std::memory_order_relaxed); }
 
  private:
-  void serve(Transport& transport) {
-    while (auto work = next_work()) {
+  enum class Phase { kStarting, kServing, kEnded };
+
+  // The thread's life: the transport is made, used and dropped here and nowhere else.
+  void live(const MakeTransport& make_transport) {
+    std::unique_ptr<Transport> transport;
+    try {
+      transport = make_transport();
+      rank_ = transport->rank();
+      world_size_ = transport->world_size();
+    } catch (...) {
+      enter(Phase::kEnded, std::current_exception());
+      return;
+    }
+    enter(Phase::kServing);
+    while (const auto work = next_work()) {
       std::exception_ptr error = first_error();
       if (!error) {
         try {
-          run(transport, *work);
+          run(*transport, *work);
         } catch (...) {
           error = remember(std::current_exception());
         }
       }
+      // After a failure nobody may take what is still under way: its memory is about to be given back.
+      if (error) transport.reset();
       work->finish(error);
     }
+    if (transport && close_in_order_) transport->close();
+    transport.reset();
+    enter(Phase::kEnded);
+  }
+
+  void enter(Phase phase, std::exception_ptr start_error = nullptr) {
+    const std::scoped_lock lock(mutex_);
+    phase_ = phase;
+    start_error_ = std::move(start_error);
+    phase_changed_.notify_all();
+  }
+
+  bool reached(Phase phase, std::chrono::milliseconds timeout) {
+    std::unique_lock lock(mutex_);
+    return phase_changed_.wait_for(lock, timeout, [&] { return phase_ >= phase; });
+  }
+
+  std::exception_ptr start_error() {
+    const std::scoped_lock lock(mutex_);
+    return start_error_;
+  }
+
+  void stop() {
+    const std::scoped_lock lock(mutex_);
+    stopping_ = true;
+    queue_changed_.notify_one();
+  }
+
+  std::string seconds() const {
+    return std::to_string(std::chrono::duration_cast<std::chrono::seconds>(timeout_).count());
   }
 
   // Blocks for the next collective; nothing once stopped and drained.
@@ -220,14 +264,21 @@ class RingCommunicator::Engine {
   std::uint64_t next_sequence_ = 0;
   bool stopping_ = false;
   std::exception_ptr error_;
+  std::condition_variable phase_changed_;
+  Phase phase_ = Phase::kStarting;
+  std::exception_ptr start_error_;
   std::thread thread_;
 };
 
 RingCommunicator::RingCommunicator(std::string backend, MakeTransport make_transport,
                                    std::chrono::milliseconds timeout)
-    : engine_(std::make_unique<Engine>(std::move(backend), std::move(make_transport), timeout)) {}
+    : engine_(std::make_shared<Engine>(std::move(backend), timeout)) {
+  engine_->start(std::move(make_transport));
+}
 
-RingCommunicator::~RingCommunicator() = default;
+RingCommunicator::~RingCommunicator() {
+  engine_->abandon();
+}
 
 int RingCommunicator::rank() const {
   return engine_->rank();

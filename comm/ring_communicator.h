@@ -21,8 +21,8 @@ class RingCommunicator final : public Communicator {
   // Called once on the communicator's thread.
   using MakeTransport = std::function<std::unique_ptr<Transport>()>;
 
-  // Blocks until the transport is there and rethrows what `make_transport` threw. `timeout` bounds each
-  // collective, counted from when it starts to run.
+  // Blocks until the transport is there and rethrows what `make_transport` threw. `timeout` bounds making the
+  // transport, each collective from when it starts to run, and shutdown(); CommError where it is reached.
   RingCommunicator(std::string backend, MakeTransport make_transport, std::chrono::milliseconds timeout);
   ~RingCommunicator() override;
 
@@ -40,7 +40,7 @@ class RingCommunicator final : public Communicator {
 
  private:
   class Engine;
-  std::unique_ptr<Engine> engine_;
+  std::shared_ptr<Engine> engine_;
 };
 
 }  // namespace lockstep

@@ -2,6 +2,7 @@
 // copies straight out of the sender's buffer, so a message is complete on both sides at the same moment.
 #include "comm/thread_communicator.h"
 
+#include <array>
 #include <cstring>
 #include <deque>
 #include <map>
@@ -18,10 +19,23 @@
 namespace lockstep {
 namespace {
 
+// Small messages are copied, so that a sender which gives up may forget them; large ones lie in tensors,
+// which its collective keeps alive until its transport, and with it the office, is closed.
 struct Letter {
+  static constexpr std::size_t kSmallBytes = 64;
+
+  Letter(const void* content, std::size_t size) : data(content), bytes(size) {
+    if (size > kSmallBytes) return;
+    std::memcpy(small.data(), content, size);
+    data = small.data();
+  }
+  Letter(const Letter&) = delete;
+  Letter& operator=(const Letter&) = delete;
+
   const void* data;
   std::size_t bytes;
   bool taken = false;
+  std::array<char, kSmallBytes> small;
 };
 
 // Shared by all ranks of one world.
@@ -33,7 +47,7 @@ class PostOffice {
 
   std::shared_ptr<Letter> post(int from, int to, const void* data, std::size_t bytes) {
     const std::scoped_lock lock(mutex_);
-    auto letter = std::make_shared<Letter>(Letter{data, bytes});
+    auto letter = std::make_shared<Letter>(data, bytes);
     boxes_[{from, to}].push_back(letter);
     return letter;
   }

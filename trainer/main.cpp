@@ -90,6 +90,8 @@ int run(const std::vector<std::string>& arguments) {
     return leave_together(end.code, end.message);
   } catch (const lockstep::AgreedStop& stop) {
     return leave_together(stop.code(), stop.what());
+  } catch (const lockstep::LoneStop& stop) {
+    leave_alone(stop.code(), this_rank() + stop.what());
   } catch (const std::invalid_argument& error) {
     return leave_before_meeting(ExitCode::kUsage, error.what());
   } catch (const lockstep::DiskFullError& error) {

@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <mutex>
 #include <utility>
+#include <vector>
 
 #include "trainer/cost/cost_meter.h"
 #include "trainer/cost/ledger.h"
@@ -44,7 +46,7 @@ struct RunReporter::State {
         attempt(history.attempt),
         meter({facts.config.price_per_gpu_hour, facts.config.currency}, facts.start.world_size,
               history.earlier.spend),
-        ledger(run_dir.ledger_file(), attempt, meter, [this](const std::string& line) { warn(line); }),
+        ledger(run_dir.ledger_file(), attempt, meter, [this](const std::string& line) { warn_later(line); }),
         metrics(run_dir.metrics_file(), attempt, [this](const std::string& line) { warn(line); }),
         bar(facts.config.progress_bar ? facts.terminal_columns : 0, stdout) {
     if (!history.earlier.remark.empty()) say(history.earlier.remark);
@@ -54,6 +56,21 @@ struct RunReporter::State {
   void warn(const std::string& line) {
     bar.finish();
     std::fprintf(stderr, "lockstep: warning: %s\n", line.c_str());
+  }
+
+  // For the ledger's thread: the bar belongs to the training thread, which prints the line with its next
+  // step.
+  void warn_later(const std::string& line) {
+    const std::scoped_lock lock(later_mutex);
+    later.push_back(line);
+  }
+  void print_later_warnings() {
+    std::vector<std::string> lines;
+    {
+      const std::scoped_lock lock(later_mutex);
+      lines.swap(later);
+    }
+    for (const std::string& line : lines) warn(line);
   }
 
   Progress progress(const Position& at, std::optional<double> loss) const {
@@ -85,6 +102,8 @@ struct RunReporter::State {
   RunFacts facts;
   int attempt;
   CostMeter meter;
+  std::mutex later_mutex;
+  std::vector<std::string> later;
   LedgerWriter ledger;
   MetricsWriter metrics;
   ProgressBar bar;
@@ -129,6 +148,7 @@ void RunReporter::stepped(const StepReport& step) {
   state.times_since_record += step.times;
   state.samples_of_attempt += step.samples;
   state.samples_since_record += step.samples;
+  state.print_later_warnings();
   if (step.loss) state.last_loss = step.loss;
   if (state.bar.due()) state.bar.update(state.progress(step.at, step.loss));
   if (!step.log) return;
@@ -176,6 +196,7 @@ void RunReporter::finished(const std::string& reason, int exit_code, const Posit
   state.metrics.write(EndRecord{reason, exit_code, at.epoch, at.step, at.samples_seen, train_loss, test_loss,
                                 test_accuracy, elapsed_s, spend});
   state.ledger.close(reason);
+  state.print_later_warnings();
   RunSummary summary;
   summary.model = state.facts.start.model;
   summary.num_parameters = state.facts.start.num_parameters;

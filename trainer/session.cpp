@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <future>
+#include <sstream>
 #include <stdexcept>
 #include <thread>
 
@@ -41,6 +42,7 @@ at::Device choose_device(const std::string& asked_for, const Placement& placemen
 
 int choose_num_threads(int asked_for, const Placement& placement) {
   if (asked_for > 0) return asked_for;
+  if (std::getenv("OMP_NUM_THREADS") != nullptr) return at::get_num_threads();
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / placement.local_world_size);
 }
 
@@ -51,11 +53,24 @@ CommunicatorOptions communicator_options(const TrainConfig& config, const Placem
   options.backend = config.backend;
   options.device = device;
   options.timeout = std::chrono::milliseconds(static_cast<std::int64_t>(config.timeout_s * 1000.0));
-  options.reduction_order =
-      config.reduction_order == "fast" ? ReductionOrder::kFast : ReductionOrder::kPyTorch;
   options.master_addr = config.master_addr;
   options.master_port = config.master_port;
   return options;
+}
+
+// What `auto` came down to, for config.toml and the metrics.
+TrainConfig resolve(TrainConfig config, const Communicator& communicator, at::Device device) {
+  const bool nccl = communicator.backend() == "nccl";
+  if (nccl && config.reduction_order == "pytorch" && communicator.world_size() > 2) {
+    throw AgreedStop(
+        ExitCode::kUsage,
+        "--reduction-order pytorch: NCCL adds in an order of its own; use fast, or --backend mpi");
+  }
+  if (config.reduction_order == "auto") config.reduction_order = nccl ? "fast" : "pytorch";
+  if (communicator.backend() != "threads") config.backend = communicator.backend();
+  config.device = device.is_cuda() ? "cuda" : "cpu";
+  config.num_threads = at::get_num_threads();
+  return config;
 }
 
 DatasetOptions dataset_options(const TrainConfig& config) {
@@ -120,6 +135,15 @@ KeyValues everything_that_must_agree(const TrainConfig& config, at::Device devic
   return values;
 }
 
+KeyValues data_facts(const TrainAndTest& data) {
+  std::ostringstream sizes;
+  sizes << at::IntArrayRef(data.train->shape().sample_sizes);
+  return {{"training samples", std::to_string(data.train->size())},
+          {"test samples", std::to_string(data.test->size())},
+          {"sample sizes", sizes.str()},
+          {"classes", std::to_string(data.train->shape().num_classes)}};
+}
+
 int terminal_columns() {
   const char* columns = std::getenv("LOCKSTEP_TTY_COLUMNS");
   return columns == nullptr ? 0 : std::clamp(std::atoi(columns), 0, 1000);
@@ -141,6 +165,8 @@ SessionEnd train(const TrainConfig& config, Communicator& communicator, const Co
   RunFolder folder{parts.run_dir, {}, {}};
   std::unique_ptr<Trainer> trainer;
   together(communicator, [&] { parts.data = data.get(); });
+  const std::string other_data = find_disagreement(data_facts(parts.data), communicator);
+  if (!other_data.empty()) throw AgreedStop(ExitCode::kBadInput, "the ranks' data differ: " + other_data);
   together(communicator, [&] {
     seed_everything(config.seed);
     parts.model = create_model(config.model, parts.data.train->shape());
@@ -162,9 +188,11 @@ SessionEnd train(const TrainConfig& config, Communicator& communicator, const Co
   together(communicator, [&] { trainer = std::make_unique<Trainer>(std::move(parts)); });
   if (communicator.rank() == 0) write_config_file(folder.dir.config_file(), config);
   const ExitCode code = trainer->fit();
-  return {code, code == ExitCode::kPaused ? "paused after step " + std::to_string(trainer->step()) +
-                                                ": run the same command again to go on"
-                                          : ""};
+  return {code, code == ExitCode::kPaused
+                    ? "paused after step " + std::to_string(trainer->step()) +
+                          (config.fresh ? ": run the same command without --fresh to go on"
+                                        : ": run the same command again to go on")
+                    : ""};
 }
 
 }  // namespace
@@ -187,12 +215,15 @@ SessionEnd run_session(const TrainConfig& config, const Placement& placement) {
     std::fflush(stdout);
   }
   try {
-    const SessionEnd end = train(config, *communicator, communicator, device, std::move(data));
+    const SessionEnd end =
+        train(resolve(config, *communicator, device), *communicator, communicator, device, std::move(data));
     communicator->shutdown();
     return end;
   } catch (const AgreedStop&) {
     communicator->shutdown();
     throw;
+  } catch (const std::invalid_argument& error) {
+    throw LoneStop(ExitCode::kUsage, error.what());  // the ranks have met, so it is no longer everybody's
   }
 }
 

@@ -6,6 +6,7 @@
 
 #include "comm/agreement.h"
 #include "sampler/data_error.h"
+#include "trainer/checkpoint/durable_file.h"
 
 namespace lockstep {
 namespace {
@@ -21,6 +22,8 @@ Outcome outcome_of(const std::function<void()>& body) {
     return {};
   } catch (const std::invalid_argument& error) {
     return {ExitCode::kUsage, error.what()};
+  } catch (const DiskFullError& error) {
+    return {ExitCode::kPeerFailed, error.what()};
   } catch (const DataError& error) {
     return {ExitCode::kBadInput, error.what()};
   }

@@ -21,6 +21,16 @@ class AgreedStop : public std::runtime_error {
   ExitCode code_;
 };
 
+// One rank's own end, after the ranks have met: its code goes to the launcher, which ends the others.
+class LoneStop : public std::runtime_error {
+ public:
+  LoneStop(ExitCode code, const std::string& message) : std::runtime_error(message), code_(code) {}
+  ExitCode code() const noexcept { return code_; }
+
+ private:
+  ExitCode code_;
+};
+
 // Runs `body` on this rank, then learns how the others fared; a collective. If `body` threw
 // std::invalid_argument or DataError on any rank, every rank throws AgreedStop with the message of the lowest
 // such rank, which is named unless all of them failed. Other exceptions pass through at once.

@@ -120,7 +120,10 @@ std::int64_t Trainer::steps_per_epoch() const {
 }
 
 std::int64_t Trainer::total_steps() const {
-  const std::int64_t by_epochs = config_.max_epochs * steps_per_epoch();
+  std::int64_t by_epochs = 0;
+  if (__builtin_mul_overflow(config_.max_epochs, steps_per_epoch(), &by_epochs)) {
+    by_epochs = std::numeric_limits<std::int64_t>::max();
+  }
   return config_.max_steps >= 0 ? std::min(config_.max_steps, by_epochs) : by_epochs;
 }
 
@@ -163,7 +166,11 @@ RunFacts Trainer::facts() const {
 }
 
 ExitCode Trainer::fit() {
-  if (complete() && reporter_) reporter_->say("this run is complete: nothing is left to do");
+  if (complete()) {
+    if (reporter_) reporter_->say("this run is complete: nothing is left to do");
+    if (state_.batch != 0)
+      run_evaluation();  // what a run that ends in mid-epoch does last is not in its checkpoint
+  }
   while (!complete()) {
     if (state_.batch == 0) draw_data_loader_seed();
     loader_.start_epoch(sampler_.indices(state_.epoch), state_.batch);
@@ -198,15 +205,25 @@ bool Trainer::logs_this_step() const {
   return (state_.step + 1) % config_.log_every_n_steps == 0 || state_.step + 1 == total_steps();
 }
 
+// On a GPU reading the loss stops the host. It is read in the steps that are logged, and before each save: a
+// model that has become NaN must not take the place of a good checkpoint.
+bool Trainer::reads_loss(std::int64_t batches) const {
+  const auto every = save_every_steps();
+  const bool saves =
+      state_.batch + batches >= batches_per_epoch() || (every && (state_.step + 1) % *every == 0);
+  return device_.is_cpu() || logs_this_step() || saves;
+}
+
 // Returns whether all ranks have agreed to pause.
 bool Trainer::train_step() {
   timer_.begin_step();
   const std::int64_t batches = std::min(config_.accumulate_grad_batches, batches_per_epoch() - state_.batch);
   const bool log = logs_this_step();
+  const bool read_loss = reads_loss(batches);
   const std::int64_t samples_before = state_.samples_seen;
   optimizer_->zero_grad();
 
-  const double mine = forward_and_backward(batches);
+  const double mine = forward_and_backward(batches, read_loss);
   timer_.begin(StepPart::kExposedCommunication);
   const AgreedStep agreed = agreement_.wait();
   timer_.begin(StepPart::kOptimizer);
@@ -220,7 +237,7 @@ bool Trainer::train_step() {
   timer_.begin(StepPart::kOther);
   ++state_.step;
   state_.batch += batches;
-  const bool loss_is_known = log || device_.is_cpu();
+  const bool loss_is_known = read_loss;
   if (loss_is_known) state_.train_loss = agreed.mean_loss;
   const StepTimes times = timer_.end_step();
   if (reporter_) {
@@ -239,7 +256,7 @@ bool Trainer::train_step() {
 // The mean gradient of `batches` batches, each loss divided by their number; only the last backward pass
 // communicates. The vote is posted before that one, to travel under it. Returns this rank's mean loss, or 0
 // where nobody reads it.
-double Trainer::forward_and_backward(std::int64_t batches) {
+double Trainer::forward_and_backward(std::int64_t batches, bool read_loss) {
   double loss_sum = 0.0;
   for (std::int64_t i = 0; i < batches; ++i) {
     const bool last = i + 1 == batches;
@@ -259,8 +276,7 @@ double Trainer::forward_and_backward(std::int64_t batches) {
       loss = at::cross_entropy_loss(ddp_->forward(data).to(at::kFloat), target);
     }
     if (batches > 1) loss = loss / static_cast<double>(batches);
-    // On a GPU reading the loss stops the host, so it is read in the steps that are logged only.
-    if (device_.is_cpu() || logs_this_step()) loss_sum += loss.detach().item<double>();
+    if (read_loss) loss_sum += loss.detach().item<double>();
     if (last) {
       Decision mine;
       if (pause_requested()) mine.add(DecisionFlag::kPause);
@@ -288,6 +304,17 @@ void Trainer::stop_for_bad_loss(double mine) {
                        "; lower --lr, or look at the data; the last checkpoint is untouched");
 }
 
+// Parameters are equal on all ranks, so all of them come to the same result.
+void Trainer::stop_for_bad_parameters() {
+  for (const auto& item : model_->named_parameters()) {
+    if (item.value().detach().isfinite().all().item<bool>()) continue;
+    end(ExitCode::kBadInput, "non_finite_parameter");
+    throw AgreedStop(ExitCode::kBadInput,
+                     "parameter " + item.key() + " is not finite after step " + std::to_string(state_.step) +
+                         "; lower --lr, or look at the data; the last checkpoint is untouched");
+  }
+}
+
 void Trainer::run_evaluation() {
   const auto begin = std::chrono::steady_clock::now();
   ddp_->sync_buffers();
@@ -308,6 +335,8 @@ void Trainer::run_evaluation() {
 void Trainer::save() {
   if (saved_step_ == state_.step && state_.batch != 0) return;
   saved_step_ = state_.step;
+  communicator_->barrier();  // on a GPU a sum that failed shows here, before what it spoilt is saved
+  stop_for_bad_parameters();
   state_.random_states = gather_random_states(device_, *communicator_);
   if (checkpoints_) {
     const auto begin = std::chrono::steady_clock::now();

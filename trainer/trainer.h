@@ -58,8 +58,10 @@ class Trainer {
   void save();
   bool train_step();
   bool logs_this_step() const;
-  double forward_and_backward(std::int64_t batches);
+  bool reads_loss(std::int64_t batches) const;
+  double forward_and_backward(std::int64_t batches, bool read_loss);
   void stop_for_bad_loss(double mine);
+  void stop_for_bad_parameters();
   void run_evaluation();
   void finish_epoch();
   bool complete() const;

@@ -19,7 +19,8 @@ class Communicators : public ::testing::Environment {
     ASSERT_GT(c10::cuda::device_count(), 0) << "a test labelled gpu was started without one";
     CommunicatorOptions options;
     options.timeout = std::chrono::seconds(60);
-    g_device = {at::kCUDA, static_cast<at::DeviceIndex>(options.placement.local_rank % c10::cuda::device_count())};
+    g_device = {at::kCUDA,
+                static_cast<at::DeviceIndex>(options.placement.local_rank % c10::cuda::device_count())};
     c10::cuda::set_device(g_device.index());
     options.device = g_device;
     g_comm = create_communicator(options);
@@ -35,11 +36,16 @@ TEST(CudaCommunicatorTest, TakesNcclWhereEachRankHasAGpu) {
   EXPECT_EQ(g_comm->backend(), g_comm->world_size() <= c10::cuda::device_count() ? "nccl" : "mpi");
 }
 
-TEST(CudaCommunicatorTest, EveryCollectiveIsExact) { testing::check_all_collectives(*g_comm, g_device); }
+TEST(CudaCommunicatorTest, EveryCollectiveIsExact) {
+  testing::check_all_collectives(*g_comm, g_device);
+}
 
-TEST(CudaCommunicatorTest, CpuTensorsGoThroughTheHost) { testing::check_all_collectives(*g_comm, at::kCPU); }
+TEST(CudaCommunicatorTest, CpuTensorsGoThroughTheHost) {
+  testing::check_all_collectives(*g_comm, at::kCPU);
+}
 
-// The sum must see what the current stream had queued before it, and what is queued after wait() must see the sum.
+// The sum must see what the current stream had queued before it, and what is queued after wait() must see the
+// sum.
 TEST(CudaCommunicatorTest, IsOrderedWithTheCurrentStream) {
   const int world_size = g_comm->world_size();
   for (int round = 1; round <= 20; ++round) {
@@ -53,7 +59,8 @@ TEST(CudaCommunicatorTest, IsOrderedWithTheCurrentStream) {
 }
 
 TEST(CudaReducerTest, AveragesGradients) {
-  const at::Tensor parameter = at::ones({1000}, at::TensorOptions(g_device).dtype(at::kFloat)).requires_grad_();
+  const at::Tensor parameter =
+      at::ones({1000}, at::TensorOptions(g_device).dtype(at::kFloat)).requires_grad_();
   Reducer reducer({{"p", parameter}}, g_comm);
   for (int step = 0; step < 3; ++step) {
     parameter.mutable_grad().reset();

@@ -90,6 +90,39 @@ TEST(DistributedDataParallelTest, BuffersComeFromRankZeroBeforeTheForwardAfterAT
   });
 }
 
+struct Masked : torch::nn::Module {
+  Masked() {
+    weight = register_parameter("weight", at::ones({2}));
+    mask = register_buffer("mask", at::zeros({2}, at::kBool));
+  }
+  at::Tensor forward(const at::Tensor& x) { return (weight * x).masked_fill(mask, 0.0).sum(); }
+  at::Tensor weight;
+  at::Tensor mask;
+};
+
+TEST(DistributedDataParallelTest, BuffersOfAnyDtypeAreBroadcast) {
+  testing::run_ranks(2, [](Communicator& comm) {
+    auto module = std::make_shared<Masked>();
+    if (comm.rank() == 0) module->mask.fill_(true);
+    const DistributedDataParallel<Masked> ddp(module, borrow(comm));
+    EXPECT_TRUE(module->mask.all().item<bool>());
+  });
+}
+
+// As in PyTorch: what counts is whether the pass before was to be synchronised, not the one that begins.
+TEST(DistributedDataParallelTest, BuffersAreBroadcastBeforeAnAccumulatingPass) {
+  testing::run_ranks(2, [](Communicator& comm) {
+    DistributedDataParallel<Net> ddp(net_of_rank(0), borrow(comm));
+    ddp.forward(inputs_of(comm.rank(), 0)).sum().backward();
+    at::Tensor from_zero = ddp.module().norm->running_mean.clone();
+    comm.broadcast(from_zero, 0)->wait();
+    ddp.module().norm->eval();  // so that the statistics stay what was broadcast
+    const auto no_sync = ddp.no_sync();
+    ddp.forward(inputs_of(comm.rank(), 1)).sum().backward();
+    EXPECT_TRUE(at::equal(ddp.module().norm->running_mean, from_zero));
+  });
+}
+
 TEST(DistributedDataParallelTest, NoSyncSendsNothing) {
   testing::run_ranks(2, [](Communicator& comm) {
     DistributedDataParallel<Net> ddp(net_of_rank(0), borrow(comm));

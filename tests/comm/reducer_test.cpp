@@ -148,6 +148,35 @@ TEST(ReducerTest, HistoryMovesIntoAnotherReducer) {
   });
 }
 
+TEST(ReducerTest, HistoryAfterTheFirstPassIsThatOfTheNextOne) {
+  testing::run_ranks(3, [](Communicator& comm) {
+    const auto parameters = make_parameters({3, 100, 7, 1, 5000});
+    const ReducerOptions options = {.first_bucket_cap_bytes = 64, .bucket_cap_bytes = 400};
+    Reducer reducer(parameters, {&comm, [](Communicator*) {}}, options);
+    EXPECT_FALSE(reducer.history().rebuilt);
+    reducer.prepare_for_forward(true);
+    backward(parameters, 1.0);
+    const BucketHistory saved = reducer.history();  // a checkpoint after step 1
+    reducer.prepare_for_forward(true);
+    EXPECT_EQ(saved.assignment, reducer.history().assignment);
+    EXPECT_TRUE(saved.rebuilt);
+  });
+}
+
+TEST(ReducerFaultTest, ABackwardPassThatFailedHalfWayEndsTheCommunicator) {
+  testing::run_ranks(2, [](Communicator& comm) {
+    const auto parameters = make_parameters({3, 4});
+    Reducer reducer(parameters, {&comm, [](Communicator*) {}},
+                    {.first_bucket_cap_bytes = 4, .bucket_cap_bytes = 4});
+    reducer.load_history({{{1}, {0}}, true});
+    reducer.prepare_for_forward(true);
+    EXPECT_ANY_THROW(
+        parameters[1].second.sum().backward());  // bucket {1} is under way when p0 turns out to be missing
+    EXPECT_THROW(reducer.prepare_for_forward(true), CommError);
+    EXPECT_THROW(comm.barrier(), CommError);
+  });
+}
+
 TEST(ReducerFaultTest, AParameterWithoutAGradientIsNamed) {
   testing::run_ranks(2, [](Communicator& comm) {
     const auto parameters = make_parameters({3, 4});

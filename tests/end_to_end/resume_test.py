@@ -56,15 +56,16 @@ class ResumeTest(RunTest):
 
     def test_stopped_in_mid_epoch_and_continued(self):
         self.train("whole", 3, *SMALL)
-        # Stops after 7 of 22 steps of epoch 1, then in epoch 2, then goes to the end.
-        self.train("parts", 3, *SMALL, "--max-steps", "7")
+        # Stops after the first step (before buckets are rebuilt), after 7 of 22 steps of epoch 1, then in epoch 2, then goes to the end.
+        self.train("parts", 3, *SMALL, "--max-steps", "1")
+        self.train("parts", 3, *SMALL, "--max-steps", "7", "--resume")
         self.train("parts", 3, *SMALL, "--max-steps", "30", "--resume")
         self.train("parts", 3, *SMALL)
         self.assertEqual(model_digest(self.folder / "parts"), model_digest(self.folder / "whole"))
         whole = {r["step"]: r["loss"] for r in records(self.folder / "whole", "train")}
         parts = {r["step"]: r["loss"] for r in records(self.folder / "parts", "train")}
         self.assertEqual({step: parts[step] for step in whole}, whole)
-        self.assertEqual([r["step"] for r in records(self.folder / "parts", "start")], [0, 7, 30])
+        self.assertEqual([r["step"] for r in records(self.folder / "parts", "start")], [0, 1, 7, 30])
 
     def test_batch_norm_statistics_continue_too(self):
         options = ["--model", "resnet18", "--data", "synthetic", "--synthetic-samples", "50", "--batch-size", "4", "--max-epochs", "2"]
