@@ -162,7 +162,7 @@ std::string train_command_help() {
          "Dashes and underscores in names are the same.\n" +
          format_help(help_entries(launch_options())) + format_help(train_help_entries()) +
          "\nExit codes: 0 finished, 2 usage, 3 bad input or data, 10 paused (run the same command again),\n"
-         "11 a rank, a peer or the network failed (retryable), 12 budget reached.\n";
+         "11 a rank, a peer or the network failed (retryable).\n";
 }
 
 }  // namespace lockstep

@@ -1,4 +1,5 @@
-// What must be the same for a checkpoint to be continued with the bits that the run would have had.
+// What must be the same for a checkpoint to be continued at all. What a user may change on purpose (learning
+// rate, threads, device) is not in it, although it changes bits.
 #pragma once
 
 #include <string>

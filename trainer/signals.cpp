@@ -5,6 +5,8 @@
 
 #include <atomic>
 
+#include "trainer/run_dir/exit_code.h"
+
 namespace lockstep {
 namespace {
 
@@ -12,8 +14,7 @@ std::atomic<int> g_requests{0};
 static_assert(std::atomic<int>::is_always_lock_free, "a signal handler may use lock-free atomics only");
 
 void on_signal(int signal) {
-  constexpr int kExitForced = 11;
-  if (g_requests.fetch_add(1) > 0 && signal == SIGINT) _exit(kExitForced);
+  if (g_requests.fetch_add(1) > 0 && signal == SIGINT) _exit(static_cast<int>(ExitCode::kPeerFailed));
 }
 
 }  // namespace

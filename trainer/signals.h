@@ -4,8 +4,9 @@
 namespace lockstep {
 
 // From now on SIGUSR1 asks for a pause; it is unblocked, since the launcher starts ranks with it blocked, so
-// that an early request is not lost. Without a launcher SIGTERM and SIGINT ask for the same, and a second
-// SIGINT ends the process at once; with one they keep their meaning: it, or mpirun, wants this process gone.
+// that an early request is not lost. Without a launcher SIGTERM and SIGINT ask for the same, and a
+// SIGINT after any of them ends the process at once; with one they keep their meaning: it, or mpirun, wants
+// this process gone.
 void install_pause_signals(bool under_launcher);
 // True once one of them has arrived. Cheap: to be asked every step.
 bool pause_requested();

@@ -19,7 +19,7 @@ struct TrainState {
   std::int64_t epoch = 0;                 // the epoch under way, from 0
   std::int64_t batch = 0;                 // batches of it that each rank has done
   std::int64_t samples_seen = 0;          // by all ranks together
-  std::optional<double> train_loss;       // of the last step, averaged over ranks
+  std::optional<double> train_loss;       // of the last step whose loss was read, averaged over ranks
   std::optional<double> test_loss;        // of the last evaluation
   std::optional<double> test_accuracy;    // in [0, 1]
   std::vector<at::Tensor> random_states;  // by rank

@@ -1,4 +1,5 @@
-// CheckpointManager: complete checkpoints or none. Used by rank 0 for writing and by every rank for reading.
+// CheckpointManager: complete checkpoints or none. Used by rank 0 alone, which sends what it reads to the
+// others.
 #pragma once
 
 #include <ATen/core/Tensor.h>

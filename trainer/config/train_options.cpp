@@ -51,7 +51,7 @@ std::vector<Option<TrainConfig>> make_options() {
   const Rule positive = integer_between(1, kMostInt64);
   const Rule batch = integer_between(1, kMostInt);
   std::vector<Option<TrainConfig>> options = {
-      {"model", kWhat, &C::model, "NAME", "Model to train: mlp, convnet, resnet18 or one's own", some_line()},
+      {"model", kWhat, &C::model, "NAME", "Model to train: mlp, convnet or resnet18", some_line()},
       {"data", kWhat, &C::data, "DIR|NAME", "Folder with the data, or a known set: fashion-mnist, synthetic",
        some_line()},
       {"synthetic-samples", kWhat, &C::synthetic_samples, "N", "Training samples of --data synthetic",
@@ -80,7 +80,7 @@ std::vector<Option<TrainConfig>> make_options() {
       {"seed", kOptimisation, &C::seed, "N", "Seed of the initial parameters and of the samples' order",
        integer_between(0, kMostInt64)},
 
-      {"device", kWhere, &C::device, "NAME", "auto (a GPU where each rank finds one), cpu or cuda",
+      {"device", kWhere, &C::device, "NAME", "auto (GPUs where there are any), cpu or cuda",
        one_of({"auto", "cpu", "cuda"})},
       {"backend", kWhere, &C::backend, "NAME",
        "What carries the gradients: auto (nccl where each rank has a GPU of its own, else mpi, else gloo), "

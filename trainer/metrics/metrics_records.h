@@ -67,7 +67,7 @@ struct EvalRecord {
 
 // Something that happened once.
 struct EventRecord {
-  std::string event;  // "checkpoint", "resume", "first_step", "pause", "stop"
+  std::string event;  // "checkpoint", "resume", "first_step", "stop"
   std::int64_t step = 0;
   std::optional<double> save_time_s;     // checkpoint: how long training stood still for it
   std::optional<double> since_launch_s;  // first_step: from the start of the command to the end of that step
