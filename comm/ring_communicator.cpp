@@ -138,6 +138,16 @@ class RingCommunicator::Engine : public std::enable_shared_from_this<Engine> {
   std::int64_t bytes_sent() const { return bytes_sent_.load(std::memory_order_relaxed); }
 
  private:
+  static std::string text_of(const std::exception_ptr& error) {
+    try {
+      std::rethrow_exception(error);
+    } catch (const std::exception& exception) {
+      return exception.what();
+    } catch (...) {
+      return "an unknown error";
+    }
+  }
+
   enum class Phase { kStarting, kServing, kEnded };
 
   // The thread's life: the transport is made, used and dropped here and nowhere else.
@@ -162,7 +172,10 @@ class RingCommunicator::Engine : public std::enable_shared_from_this<Engine> {
         }
       }
       // After a failure nobody may take what is still under way: its memory is about to be given back.
-      if (error) transport.reset();
+      if (error && transport) {
+        transport->fail(text_of(error));
+        transport.reset();
+      }
       work->finish(error);
     }
     if (transport && close_in_order_) transport->close();

@@ -115,6 +115,8 @@ class ThreadTransport final : public Transport {
 
   void close() override {}
 
+  void fail(const std::string& reason) override { office_->close(reason); }
+
   bool test(Request request) override {
     const auto found = pending_.find(request);
     const Pending& pending = found->second;

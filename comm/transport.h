@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 
 namespace lockstep {
 
@@ -24,6 +25,9 @@ class Transport {
   // Leaves in good order, with every message completed on every rank. A transport that is dropped without it
   // just stops.
   virtual void close() = 0;
+  // This rank has failed and will drop the transport: tells the peers why, as far as that can be done without
+  // waiting.
+  virtual void fail(const std::string& reason) = 0;
 };
 
 }  // namespace lockstep

@@ -1,6 +1,8 @@
 // Runs a function as N ranks in N threads and rethrows the first exception after all have ended.
 #pragma once
 
+#include <ATen/CPUGeneratorImpl.h>
+
 #include <chrono>
 #include <exception>
 #include <functional>
@@ -13,6 +15,9 @@ namespace lockstep::testing {
 
 inline void run_ranks(int world_size, const std::function<void(Communicator&)>& body,
                       std::chrono::milliseconds timeout = std::chrono::seconds(20)) {
+  // LibTorch makes its CPU generator at its first use, in code that ThreadSanitizer cannot look into: not in
+  // a race of ours.
+  at::detail::getDefaultCPUGenerator();
   const auto communicators = make_thread_communicators(world_size, timeout);
   std::vector<std::exception_ptr> errors(static_cast<std::size_t>(world_size));
   std::vector<std::thread> threads;
