@@ -128,9 +128,6 @@ RunReporter::RunReporter(const RunDir& run_dir, RunFacts facts) {
 
 RunReporter::~RunReporter() = default;
 
-int RunReporter::attempt() const {
-  return state_->attempt;
-}
 void RunReporter::say(const std::string& line) {
   state_->say(line);
 }

@@ -51,7 +51,6 @@ class RunReporter {
   RunReporter(const RunDir& run_dir, RunFacts facts);
   ~RunReporter();
 
-  int attempt() const;
   // A line for people, above the bar.
   void say(const std::string& line);
   void warn(const std::string& line);

@@ -127,11 +127,10 @@ void open_run_folder(const TrainConfig& config, RunFolder& folder) {
   }
 }
 
-KeyValues everything_that_must_agree(const TrainConfig& config, at::Device device) {
+// `config` as resolved, so that what `auto` chose is compared as well.
+KeyValues everything_that_must_agree(const TrainConfig& config) {
   KeyValues values = {{"Lockstep", LOCKSTEP_VERSION}, {"LibTorch", TORCH_VERSION}};
   for (const auto& [name, value] : to_key_values(config)) values.emplace_back("--" + name, value);
-  values.emplace_back("device", device.is_cuda() ? "cuda" : "cpu");
-  values.emplace_back("threads", std::to_string(at::get_num_threads()));
   return values;
 }
 
@@ -151,7 +150,7 @@ int terminal_columns() {
 
 SessionEnd train(const TrainConfig& config, Communicator& communicator, const CommunicatorPtr& shared,
                  at::Device device, std::future<TrainAndTest> data) {
-  const std::string difference = find_disagreement(everything_that_must_agree(config, device), communicator);
+  const std::string difference = find_disagreement(everything_that_must_agree(config), communicator);
   if (!difference.empty()) throw AgreedStop(ExitCode::kUsage, "the ranks do not agree: " + difference);
 
   TrainerParts parts{.config = config,

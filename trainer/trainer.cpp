@@ -237,13 +237,12 @@ bool Trainer::train_step() {
   timer_.begin(StepPart::kOther);
   ++state_.step;
   state_.batch += batches;
-  const bool loss_is_known = read_loss;
-  if (loss_is_known) state_.train_loss = agreed.mean_loss;
+  if (read_loss) state_.train_loss = agreed.mean_loss;
   const StepTimes times = timer_.end_step();
   if (reporter_) {
     reporter_->stepped({.at = position(),
                         .samples = state_.samples_seen - samples_before,
-                        .loss = loss_is_known ? std::optional(agreed.mean_loss) : std::nullopt,
+                        .loss = read_loss ? std::optional(agreed.mean_loss) : std::nullopt,
                         .times = times,
                         .log = log,
                         .lr = optimizer_->lr(),
@@ -334,9 +333,9 @@ void Trainer::run_evaluation() {
 // collective.
 void Trainer::save() {
   if (saved_step_ == state_.step && state_.batch != 0) return;
-  saved_step_ = state_.step;
   communicator_->barrier();  // on a GPU a sum that failed shows here, before what it spoilt is saved
   stop_for_bad_parameters();
+  saved_step_ = state_.step;
   state_.random_states = gather_random_states(device_, *communicator_);
   if (checkpoints_) {
     const auto begin = std::chrono::steady_clock::now();

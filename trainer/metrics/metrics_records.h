@@ -71,7 +71,7 @@ struct EventRecord {
   std::int64_t step = 0;
   std::optional<double> save_time_s;     // checkpoint: how long training stood still for it
   std::optional<double> since_launch_s;  // first_step: from the start of the command to the end of that step
-  std::string detail;                 // for people; left out if empty
+  std::string detail;                    // for people; left out if empty
   double elapsed_s = 0.0;
 };
 

@@ -139,10 +139,18 @@ TEST_F(MetricsWriterTest, WritesEvaluationsEventsAndTheEnd) {
                            .samples = 10000,
                            .eval_time_s = 1.5,
                            .elapsed_s = 60.0});
-  metrics.write(
-      EventRecord{.event = "checkpoint", .step = 938, .save_time_s = 0.25, .since_launch_s = {}, .detail = "", .elapsed_s = 61.0});
-  metrics.write(
-      EventRecord{.event = "stop", .step = 940, .save_time_s = {}, .since_launch_s = {}, .detail = "a\nb\xff", .elapsed_s = 62.0});
+  metrics.write(EventRecord{.event = "checkpoint",
+                            .step = 938,
+                            .save_time_s = 0.25,
+                            .since_launch_s = {},
+                            .detail = "",
+                            .elapsed_s = 61.0});
+  metrics.write(EventRecord{.event = "stop",
+                            .step = 940,
+                            .save_time_s = {},
+                            .since_launch_s = {},
+                            .detail = "a\nb\xff",
+                            .elapsed_s = 62.0});
   EndRecord end;
   end.reason = "finished";
   end.test_accuracy = 0.8912;
