@@ -14,7 +14,8 @@ namespace lockstep {
 
 struct CommunicatorOptions {
   Placement placement = read_placement();
-  std::string backend = "auto";  // auto, nccl, mpi, gloo or threads (one rank only)
+  std::string backend = "auto";  // auto, nccl, shm, mpi, gloo or threads (one rank only)
+  ReductionOrder reduction_order = ReductionOrder::kPytorch;  // nccl: kFast whatever is asked for
   at::Device device = at::kCPU;  // where the tensors that matter live
   std::chrono::milliseconds timeout = std::chrono::minutes(10);  // of every wait for another rank
   std::string master_addr;                                       // gloo's rendezvous; empty: MASTER_ADDR

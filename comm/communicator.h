@@ -3,6 +3,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
 
 #include <cstdint>
 #include <memory>
@@ -11,6 +12,13 @@
 namespace lockstep {
 
 enum class ReduceOp { kSum, kMax, kMin };
+
+// In which order the ranks' values are added up, which decides the last bits of a floating-point sum.
+enum class ReductionOrder {
+  kPytorch,  // Gloo's ring order: the bits of PyTorch DDP on the CPU (comm/reduction.h)
+  kTree,     // a balanced binary tree over ranks, the same for every element and topology
+  kFast,     // whatever is quickest; the bits may depend on topology and size
+};
 
 // A collective under way. Dropping a Work does not cancel the collective, and its tensors stay alive until it
 // ends. A Work must not be used after its communicator is gone.
@@ -41,8 +49,16 @@ class Communicator {
 
   virtual int rank() const = 0;
   virtual int world_size() const = 0;
-  // "mpi", "nccl", "gloo" or "threads".
+  // "shm", "mpi", "nccl", "gloo" or "threads".
   virtual std::string backend() const = 0;
+  // The order of the sums of all_reduce and reduce_scatter.
+  virtual ReductionOrder reduction_order() const { return ReductionOrder::kPytorch; }
+
+  // An uninitialised, contiguous tensor in the memory that this backend moves fastest (shared memory), or in
+  // ordinary memory where it has none, or none left. For long-lived buffers; it may outlive the communicator.
+  virtual at::Tensor allocate(at::IntArrayRef sizes, const at::TensorOptions& options) {
+    return at::empty(sizes, options);
+  }
 
   // Every rank's `tensor` becomes the element-wise reduction over ranks, with the same bits on all of them.
   virtual WorkPtr all_reduce(at::Tensor tensor, ReduceOp op = ReduceOp::kSum) = 0;
