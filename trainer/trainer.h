@@ -14,7 +14,7 @@
 #include "trainer/config/train_config.h"
 #include "trainer/metrics/step_timer.h"
 #include "trainer/models/model.h"
-#include "trainer/optim/optimizer.h"
+#include "trainer/optim/sharded_optimizer.h"
 #include "trainer/precision.h"
 #include "trainer/run_dir/exit_code.h"
 #include "trainer/run_dir/run_dir.h"
@@ -57,6 +57,8 @@ class Trainer {
   void restore(const Checkpoint& checkpoint);
   void save();
   bool train_step();
+  void make_optimizer();
+  std::string how_it_updates() const;
   bool logs_this_step() const;
   bool reads_loss(std::int64_t batches) const;
   double forward_and_backward(std::int64_t batches, bool read_loss);
@@ -85,6 +87,7 @@ class Trainer {
   std::optional<DistributedDataParallel<Model>> ddp_;
   std::vector<at::Tensor> parameters_;  // those that train
   std::unique_ptr<Optimizer> optimizer_;
+  ShardedOptimizer* sharded_ = nullptr;  // optimizer_, where it is one
   StepAgreement agreement_;
   StepTimer timer_;
   TrainState state_;

@@ -69,12 +69,12 @@ std::vector<Option<TrainConfig>> make_options() {
       {"max-epochs", kOptimisation, &C::max_epochs, "N", "Epochs to train", positive},
       {"max-steps", kOptimisation, &C::max_steps, "N", "Optimizer steps after which to stop; -1: no limit",
        steps_or_no_limit()},
-      {"optimizer", kOptimisation, &C::optimizer, "NAME", "sgd or adamw, with PyTorch's arithmetic",
-       one_of({"sgd", "adamw"})},
+      {"optimizer", kOptimisation, &C::optimizer, "NAME", "sgd, adam or adamw, with PyTorch's arithmetic",
+       one_of({"sgd", "adam", "adamw"})},
       {"lr", kOptimisation, &C::lr, "X", "Learning rate", number_above_zero(kUnbounded)},
       {"momentum", kOptimisation, &C::momentum, "X", "Momentum of sgd", number_not_negative()},
       {"weight-decay", kOptimisation, &C::weight_decay, "X",
-       "Weight decay: an L2 term for sgd, decoupled for adamw", number_not_negative()},
+       "Weight decay: an L2 term for sgd and adam, decoupled for adamw", number_not_negative()},
       {"gradient-clip-val", kOptimisation, &C::gradient_clip_val, "X",
        "Largest norm of all gradients together; 0: no clipping", number_not_negative()},
       {"seed", kOptimisation, &C::seed, "N", "Seed of the initial parameters and of the samples' order",
@@ -83,18 +83,28 @@ std::vector<Option<TrainConfig>> make_options() {
       {"device", kWhere, &C::device, "NAME", "auto (GPUs where there are any), cpu or cuda",
        one_of({"auto", "cpu", "cuda"})},
       {"backend", kWhere, &C::backend, "NAME",
-       "What carries the gradients: auto (nccl where each rank has a GPU of its own, shm for CPU ranks on one "
+       "What carries the gradients: auto (nccl where each rank has a GPU of its own, shm for CPU ranks on "
+       "one "
        "machine, else mpi, else gloo), nccl, shm, mpi or gloo",
        one_of({"auto", "nccl", "shm", "mpi", "gloo"})},
       {"precision", kWhere, &C::precision, "NAME",
        "32-true, or bf16-mixed: forward and backward pass in bfloat16",
        one_of({"32-true", "bf16-mixed"}, "16-mixed is not there yet")},
       {"reduction-order", kWhere, &C::reduction_order, "NAME",
-       "Order of the gradients' sum: pytorch (DDP's bits), tree (the same for every topology and bucket), fast "
+       "Order of the gradients' sum: pytorch (DDP's bits), tree (the same for every topology and bucket), "
+       "fast "
        "(the quickest), or auto (pytorch on the CPU, fast with nccl)",
        one_of({"auto", "pytorch", "tree", "fast"})},
       {"bucket-cap-mb", kWhere, &C::bucket_cap_mb, "MIB",
        "Gradients reduced together at most, MiB (the first: 1)", number_above_zero(1 << 20)},
+      {"shard-optimizer", kWhere, &C::shard_optimizer, "WHEN",
+       "Ranks share out the update and its memory (ZeRO stage 1), with the same bits: on, off, or auto (on "
+       "where "
+       "all ranks share memory)",
+       one_of({"auto", "on", "off"})},
+      {"warm-heap", kWhere, &C::warm_heap, "",
+       "Keep the memory that a step frees for the next one, instead of giving it back to the system",
+       true_or_false()},
       {"num-threads", kWhere, &C::num_threads, "N",
        "CPU threads per rank; 0: the machine's cores shared by its ranks, or OMP_NUM_THREADS where that is "
        "set",
