@@ -137,8 +137,8 @@ std::vector<std::unique_ptr<StepContender>> make_step_contenders(const StepConfi
 
 std::string describe(const Workload& workload) {
   std::string text = workload.name + ": " + workload.model + " ";
-  for (const std::int64_t size : workload.sample_sizes) {
-    text += (&size == &workload.sample_sizes.front() ? "" : "x") + std::to_string(size);
+  for (std::size_t i = 0; i < workload.sample_sizes.size(); ++i) {
+    text += (i == 0 ? "" : "x") + std::to_string(workload.sample_sizes[i]);
   }
   for (const std::int64_t width : workload.hidden) text += "-" + std::to_string(width);
   std::int64_t parameters = 0;

@@ -20,7 +20,7 @@ std::string microseconds(double seconds) {
 
 std::string bandwidth(double gb_per_s) {
   std::array<char, 32> text{};
-  std::snprintf(text.data(), text.size(), gb_per_s < 1 ? "%.4f" : "%.2f", gb_per_s);
+  std::snprintf(text.data(), text.size(), gb_per_s < 1 ? "%.2g" : "%.2f", gb_per_s);
   return text.data();
 }
 

@@ -63,7 +63,7 @@ std::string format_table(const StepTable& table) {
   text += line.data();
   for (const StepRow& row : table.rows) {
     std::array<char, 64> time{};
-    std::snprintf(time.data(), time.size(), "%.3f (%.3f..%.3f)", row.time_s.median * 1e3,
+    std::snprintf(time.data(), time.size(), "%.2f (%.2f..%.2f)", row.time_s.median * 1e3,
                   row.time_s.min * 1e3, row.time_s.max * 1e3);
     std::snprintf(line.data(), line.size(), "  %-14s %26s   %-21s %-21s %s", row.contender.c_str(),
                   time.data(), ratio_text(row.over_local).c_str(), ratio_text(row.pytorch_over).c_str(),

@@ -44,7 +44,7 @@ TEST(StepReport, WhatWasNotMeasuredIsNotShown) {
 
 TEST(StepReport, TheTableAndTheJsonSayHowMuchWasMeasured) {
   EXPECT_THAT(format_table(table()), HasSubstr("toy; 3 rounds of 2 steps\n"));
-  EXPECT_THAT(format_table(table()), HasSubstr("2000.000 (1500.000..2000.000)"));
+  EXPECT_THAT(format_table(table()), HasSubstr("2000.00 (1500.00..2000.00)"));
   const auto json = nlohmann::json::parse(step_json({}, {table()}))["workloads"][0];
   EXPECT_EQ(json["rounds"], 3);
   EXPECT_EQ(json["steps"], 2);
