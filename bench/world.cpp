@@ -88,7 +88,8 @@ BenchWorld::BenchWorld(const BenchSetting& setting, const Placement& placement, 
   facts_.world_size = world_size();
   facts_.hosts = static_cast<int>(total(placement.local_rank == 0 ? 1 : 0));
   facts_.backend = communicator_->backend();
-  facts_.backend_reason = choose_backend(options, 0).reason;
+  const BackendChoice choice = choose_backend(options, 0);
+  facts_.backend_reason = choice.name == facts_.backend ? choice.reason : choice.name + " was not to be had";
   facts_.reduction_order = name_of(communicator_->reduction_order());
   facts_.warm_heap = environment_or("MALLOC_MMAP_MAX_", "") == "0";
   facts_.barrier_s = slowest({median_barrier_s(*communicator_)}).front();
