@@ -106,8 +106,8 @@ std::vector<std::unique_ptr<AllReduceContender>> make_all_reduce_contenders(cons
   return contenders;
 }
 
-std::int64_t ring_bytes(std::int64_t bytes, int world_size) {
-  return 2 * bytes * (world_size - 1) / world_size;
+double ring_bytes(std::int64_t bytes, int world_size) {
+  return 2.0 * static_cast<double>(bytes) * (world_size - 1) / world_size;
 }
 
 at::ScalarType parse_dtype(const std::string& name) {

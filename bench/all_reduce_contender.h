@@ -31,7 +31,7 @@ std::vector<std::unique_ptr<AllReduceContender>> make_all_reduce_contenders(cons
                                                                             BenchWorld& world);
 
 // What a ring all-reduce of `bytes` bytes sends from each rank.
-std::int64_t ring_bytes(std::int64_t bytes, int world_size);
+double ring_bytes(std::int64_t bytes, int world_size);
 
 at::ScalarType parse_dtype(const std::string& name);
 

@@ -1,6 +1,7 @@
 // lockstep-bench: one rank of a benchmark. Parses, wires, and maps exceptions to exit codes; `lockstep bench`
 // starts all ranks.
 #include <ATen/Parallel.h>
+#include <c10/util/Logging.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -90,6 +91,9 @@ int run(const std::vector<std::string>& arguments, const lockstep::Placement& pl
 }  // namespace
 
 int main(int argc, char** argv) {
+  // c10d's stores warn of each host that has no name, as namespaces have none. For PyTorch's processes, too.
+  setenv("TORCH_CPP_LOG_LEVEL", "ERROR", /*overwrite=*/0);
+  c10::initLogging();
   lockstep::install_pause_signals(std::getenv("LOCKSTEP_LAUNCHER") != nullptr);
   lockstep::Placement placement;  // rank 0 until that is known
   try {

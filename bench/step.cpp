@@ -58,14 +58,17 @@ bool run_step_bench(const StepConfig& config, BenchWorld& world) {
   std::vector<StepTable> tables;
   bool complete = true;
   for (const Workload& workload : workloads_of(config)) {
+    const std::string title = describe(workload);
+    if (shows) std::fputs(("\n" + title + "\n").c_str(), stdout);
+    std::fflush(stdout);
     const auto contenders = make_step_contenders(config, workload, world, twin.get());
     const auto times = take_turns(config, workload, world, contenders);
     complete = is_complete(config, times);
     if (!times.front().empty()) {
       std::vector<std::string> names;
       for (const auto& contender : contenders) names.push_back(contender->name());
-      tables.push_back(make_step_table(describe(workload), workload.steps, names, times));
-      if (shows) std::fputs(("\n" + format_table(tables.back())).c_str(), stdout);
+      tables.push_back(make_step_table(title, workload.steps, names, times));
+      if (shows) std::fputs(format_table(tables.back()).c_str(), stdout);
       std::fflush(stdout);
     }
     if (!complete) break;

@@ -39,7 +39,7 @@ double AllReduceRow::algorithm_bandwidth() const {
 }
 
 double AllReduceRow::bus_bandwidth() const {
-  return static_cast<double>(wire_bytes) / time_s.median / 1e9;
+  return wire_bytes / time_s.median / 1e9;
 }
 
 std::string all_reduce_header() {

@@ -56,8 +56,8 @@ StepTable make_step_table(const std::string& workload, int steps, const std::vec
 
 std::string format_table(const StepTable& table) {
   std::array<char, 256> line{};
-  std::string text = table.workload + "; " + std::to_string(table.rounds) + " rounds of " +
-                     std::to_string(table.steps) + (table.steps == 1 ? " step\n" : " steps\n");
+  std::string text = std::to_string(table.rounds) + " rounds of " + std::to_string(table.steps) +
+                     (table.steps == 1 ? " step\n" : " steps\n");
   std::snprintf(line.data(), line.size(), "  %-14s %26s   %-21s %-21s %s\n", "", "ms a step (min..max)",
                 "/ its own local step", "PyTorch's / this", "c10d / this");
   text += line.data();

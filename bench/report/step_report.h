@@ -34,6 +34,7 @@ struct StepTable {
 StepTable make_step_table(const std::string& workload, int steps, const std::vector<std::string>& contenders,
                           const std::vector<std::vector<double>>& times);
 
+// Without the workload, which is said before anything is timed.
 std::string format_table(const StepTable& table);
 // What the columns mean, once under all tables.
 std::string step_legend();

@@ -1,5 +1,5 @@
-// The benchmark's own doings, with one rank and contenders whose faults are known. What several ranks do is in
-// tests/end_to_end/bench_test.py.
+// The benchmark's own doings, with one rank and contenders whose faults are known. What several ranks do is
+// in tests/end_to_end/bench_test.py.
 #include "bench/all_reduce.h"
 
 #include <gmock/gmock.h>
@@ -115,6 +115,7 @@ TEST(AllReduceBench, ARingSendsEachBytesTwiceButForOneShare) {
   EXPECT_EQ(ring_bytes(100, 1), 0);
   EXPECT_EQ(ring_bytes(100, 2), 100);
   EXPECT_EQ(ring_bytes(100, 4), 150);
+  EXPECT_DOUBLE_EQ(ring_bytes(4, 3), 16.0 / 3);
 }
 
 TEST(AllReduceBench, PeersThatCannotTakePartAreRefused) {

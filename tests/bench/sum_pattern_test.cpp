@@ -21,16 +21,19 @@ at::Tensor filled(const SumPattern& pattern, at::ScalarType dtype) {
 // The inputs of all ranks added up by LibTorch, one rank after the other.
 at::Tensor sum_over_ranks(int world_size, at::ScalarType dtype) {
   at::Tensor sum = at::zeros({kCount}, at::TensorOptions().dtype(dtype));
-  for (int rank = 0; rank < world_size; ++rank) sum += filled(SumPattern(dtype, rank, world_size, false), dtype);
+  for (int rank = 0; rank < world_size; ++rank)
+    sum += filled(SumPattern(dtype, rank, world_size, false), dtype);
   return sum;
 }
 
 TEST(SumPattern, TheRightSumIsRightInEveryDtype) {
-  for (const auto dtype : {at::kFloat, at::kDouble, at::kHalf, at::kBFloat16, at::kInt, at::kLong, at::kByte}) {
+  for (const auto dtype :
+       {at::kFloat, at::kDouble, at::kHalf, at::kBFloat16, at::kInt, at::kLong, at::kByte}) {
     const at::Tensor sum = sum_over_ranks(5, dtype);
     EXPECT_EQ(SumPattern(dtype, 3, 5, false).count_wrong(sum.const_data_ptr(), kCount, kOffset), 0) << dtype;
-    const at::Tensor repeated = sum * 5;
-    EXPECT_EQ(SumPattern(dtype, 3, 5, true).count_wrong(repeated.const_data_ptr(), kCount, kOffset), 0) << dtype;
+    const at::Tensor repeated = sum.mul(5);
+    EXPECT_EQ(SumPattern(dtype, 3, 5, true).count_wrong(repeated.const_data_ptr(), kCount, kOffset), 0)
+        << dtype;
   }
 }
 
@@ -44,7 +47,8 @@ TEST(SumPattern, EachWrongElementIsCounted) {
 
 TEST(SumPattern, AMissingRankAndAShiftAreSeen) {
   const SumPattern pattern(at::kFloat, 0, 3, false);
-  const at::Tensor missing = sum_over_ranks(3, at::kFloat) - filled(SumPattern(at::kFloat, 2, 3, false), at::kFloat);
+  const at::Tensor missing =
+      sum_over_ranks(3, at::kFloat).sub(filled(SumPattern(at::kFloat, 2, 3, false), at::kFloat));
   EXPECT_GT(pattern.count_wrong(missing.const_data_ptr(), kCount, kOffset), kCount / 2);
   const at::Tensor sum = sum_over_ranks(3, at::kFloat);
   for (const std::int64_t shift : {1, 2, 64, 256, 1024}) {

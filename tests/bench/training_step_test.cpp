@@ -11,7 +11,8 @@ namespace {
 
 std::int64_t parameter_count(const Workload& workload) {
   std::int64_t count = 0;
-  for (const at::Tensor& parameter : TrainingStep(workload, 0).model->parameters()) count += parameter.numel();
+  for (const at::Tensor& parameter : TrainingStep(workload, 0).model->parameters())
+    count += parameter.numel();
   return count;
 }
 

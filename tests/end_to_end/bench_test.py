@@ -96,12 +96,14 @@ class StepTest(RunTest):
         command[command.index("--rounds") + 1] = "1000000"
         job = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.addCleanup(job.kill)
-        self.assertTrue(job.stdout.readline().startswith("# "))  # its head: the ranks have met, PyTorch's have come
-        time.sleep(2)
+        shown = ""
+        while "mlp: " not in shown and job.poll() is None:  # then the ranks have met, and PyTorch's have come
+            shown += job.stdout.readline()
+        time.sleep(5)
         job.send_signal(signal.SIGINT)
         output, error = job.communicate(timeout=60)
         self.assertEqual(job.returncode, 10, output + error)
-        self.assertRegex(output, r"mlp: .* rounds of 2 steps")
+        self.assertRegex(output, r"\d rounds of 2 steps")
         self.assertIn("stopped on request", error)
         self.assertEqual(processes_with("pytorch_step.py"), [])
 

@@ -58,7 +58,8 @@ TEST(BenchCommand, EvenOneRankIsMpiruns) {
 }
 
 TEST(BenchCommand, WrongResultsAreExitCode1) {
-  Launched job({"bench", "all-reduce", "--nproc-per-node", "2"}, {{"FAKE_RANK", "report 1 3 values were wrong"}});
+  Launched job({"bench", "all-reduce", "--nproc-per-node", "2"},
+               {{"FAKE_RANK", "report 1 3 values were wrong"}});
   EXPECT_EQ(job.wait(), 1);
   EXPECT_EQ(job.error(), "lockstep: error: 3 values were wrong\n");
 }
@@ -70,8 +71,9 @@ TEST(BenchCommand, CtrlCStopsAfterTheRoundUnderWay) {
   job.pid_of_rank(1, "up");
   job.send(SIGINT);
   EXPECT_EQ(job.wait(), 10);
-  EXPECT_EQ(job.error(),
-            "lockstep: stopping after this round; a second signal stops at once\nlockstep: stopped on request\n");
+  EXPECT_EQ(
+      job.error(),
+      "lockstep: stopping after this round; a second signal stops at once\nlockstep: stopped on request\n");
 }
 
 }  // namespace

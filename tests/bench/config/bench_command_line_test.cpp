@@ -36,8 +36,8 @@ TEST(BenchCommandLine, TakesNcclTestsLetters) {
 
 TEST(BenchCommandLine, SharedOptionsReachEachBenchmark) {
   for (const auto& bench : benches()) {
-    const BenchConfig config = parse(bench.name, {"--backend", "mpi", "--reduction_order=tree", "--interface", "wire",
-                                                  "--timeout", "5", "--json", "out.json"});
+    const BenchConfig config = parse(bench.name, {"--backend", "mpi", "--reduction_order=tree", "--interface",
+                                                  "wire", "--timeout", "5", "--json", "out.json"});
     const BenchSetting& setting = setting_of(config);
     EXPECT_EQ(setting.backend, "mpi");
     EXPECT_EQ(setting.reduction_order, "tree");

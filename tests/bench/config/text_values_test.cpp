@@ -16,7 +16,8 @@ TEST(TextValues, ByteSizesAreNcclTestsPowersOf1024) {
 }
 
 TEST(TextValues, OtherSizesAreRefused) {
-  for (const char* text : {"", "0", "-4", "M", "4 M", "4MB", "1.5K", "1025G", "99999999999999999999", "0x10"}) {
+  for (const char* text :
+       {"", "0", "-4", "M", "4 M", "4MB", "1.5K", "1025G", "99999999999999999999", "0x10"}) {
     EXPECT_THROW(parse_byte_size(text), std::invalid_argument) << text;
     EXPECT_FALSE(byte_size().accepts(std::string(text))) << text;
   }

@@ -16,7 +16,8 @@ std::vector<std::string> names_of(const std::vector<Workload>& workloads) {
 TEST(Workloads, AllOrSomeInTheOrderAskedFor) {
   StepConfig config;
   config.workload = "all";
-  EXPECT_EQ(names_of(workloads_of(config)), (std::vector<std::string>{"mlp-512", "mlp-4096", "resnet18", "resnet50"}));
+  EXPECT_EQ(names_of(workloads_of(config)),
+            (std::vector<std::string>{"mlp-512", "mlp-4096", "resnet18", "resnet50"}));
   config.workload = "resnet50,mlp-512";
   EXPECT_EQ(names_of(workloads_of(config)), (std::vector<std::string>{"resnet50", "mlp-512"}));
 }

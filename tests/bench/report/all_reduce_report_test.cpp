@@ -33,8 +33,8 @@ TEST(AllReduceReport, BandwidthsAreNcclTests) {
 TEST(AllReduceReport, ARowHoldsEveryColumn) {
   std::istringstream words(format_row(row()));
   const std::vector<std::string> found{std::istream_iterator<std::string>(words), {}};
-  EXPECT_EQ(found, (std::vector<std::string>{"100000000", "25000000", "float32", "sum", "in", "gloo", "50000", "2.00",
-                                             "3.00", "3", "40000..70000", "5.00", "(4.00..6.00)"}));
+  EXPECT_EQ(found, (std::vector<std::string>{"100000000", "25000000", "float32", "sum", "in", "gloo", "50000",
+                                             "2.00", "3.00", "3", "40000..70000", "5.00", "(4.00..6.00)"}));
 }
 
 TEST(AllReduceReport, AStreamHasNoWrongValuesAndOursNoRatio) {

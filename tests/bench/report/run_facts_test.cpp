@@ -29,7 +29,8 @@ TEST(RunFacts, AreAllSaid) {
   EXPECT_EQ(describe(facts()),
             "# A CPU, 4 cores, L1 Data 32K, L3 33M; Linux 6.1\n"
             "# LibTorch 2.11.0, MPI Open MPI v4.1.4\n"
-            "# 2 ranks on 1 host, backend mpi (it was asked for), order tree, a barrier 12.3 us, heap warm for all\n"
+            "# 2 ranks on 1 host, backend mpi (it was asked for), order tree, a barrier 12.3 us, heap warm "
+            "for all\n"
             "# lockstep bench step\n");
 }
 

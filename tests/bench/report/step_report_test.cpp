@@ -11,8 +11,9 @@ namespace {
 using testing::HasSubstr;
 
 StepTable table() {
-  return make_step_table("toy", 2, {kLocal, kAveraged, kC10d, kPytorchLocal, kPytorchDdp},
-                         {{1.0, 2.0, 1.0}, {1.5, 2.0, 2.0}, {3.0, 6.0, 4.0}, {2.0, 3.0, 1.5}, {6.0, 6.0, 6.0}});
+  return make_step_table(
+      "toy", 2, {kLocal, kAveraged, kC10d, kPytorchLocal, kPytorchDdp},
+      {{1.0, 2.0, 1.0}, {1.5, 2.0, 2.0}, {3.0, 6.0, 4.0}, {2.0, 3.0, 1.5}, {6.0, 6.0, 6.0}});
 }
 
 TEST(StepReport, RatiosAreToTheOwnLocalStepOfTheSameRound) {
@@ -43,7 +44,7 @@ TEST(StepReport, WhatWasNotMeasuredIsNotShown) {
 }
 
 TEST(StepReport, TheTableAndTheJsonSayHowMuchWasMeasured) {
-  EXPECT_THAT(format_table(table()), HasSubstr("toy; 3 rounds of 2 steps\n"));
+  EXPECT_THAT(format_table(table()), HasSubstr("3 rounds of 2 steps\n"));
   EXPECT_THAT(format_table(table()), HasSubstr("2000.00 (1500.00..2000.00)"));
   const auto json = nlohmann::json::parse(step_json({}, {table()}))["workloads"][0];
   EXPECT_EQ(json["rounds"], 3);
