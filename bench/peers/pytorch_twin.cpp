@@ -151,6 +151,7 @@ void PytorchTwin::start_torchrun(const StepConfig& config, const BenchWorld& wor
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != self) _exit(127);
   dup2(STDERR_FILENO, STDOUT_FILENO);  // standard output is the report's
+  signal(SIGUSR1, SIG_IGN);            // asks the whole process group to stop, but this is ours to end
   execvpe(argv[0], argv.data(), envp.data());
   _exit(127);
 }
