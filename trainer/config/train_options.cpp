@@ -51,7 +51,7 @@ std::vector<Option<TrainConfig>> make_options() {
   const Rule positive = integer_between(1, kMostInt64);
   const Rule batch = integer_between(1, kMostInt);
   std::vector<Option<TrainConfig>> options = {
-      {"model", kWhat, &C::model, "NAME", "Model to train: mlp, convnet or resnet18", some_line()},
+      {"model", kWhat, &C::model, "NAME", "Model to train: mlp, convnet, resnet18 or resnet50", some_line()},
       {"data", kWhat, &C::data, "DIR|NAME", "Folder with the data, or a known set: fashion-mnist, synthetic",
        some_line()},
       {"synthetic-samples", kWhat, &C::synthetic_samples, "N", "Training samples of --data synthetic",
