@@ -204,20 +204,26 @@ SessionEnd train(const TrainConfig& config, Communicator& communicator, const Co
 namespace {
 
 // A gradient of some MiB is taken from the system anew in every step by default, and each of its pages costs
-// a fault. What glibc is told here makes it keep everything.
-void keep_heap_warm() {
+// a fault. What glibc is told here makes it keep everything. `lockstep train --warm-heap off`, or the
+// variable, says not to. Returns whether it was done.
+bool keep_heap_warm() {
+  const char* wanted = std::getenv("LOCKSTEP_WARM_HEAP");
+  if (wanted != nullptr && std::string(wanted) == "off") return false;
 #ifdef __GLIBC__
   constexpr int kTopPadBytes = 256 << 20;
   mallopt(M_MMAP_MAX, 0);
   mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
   mallopt(M_TOP_PAD, kTopPadBytes);
+  return true;
+#else
+  return false;
 #endif
 }
 
 }  // namespace
 
 SessionEnd run_session(const TrainConfig& config, const Placement& placement) {
-  if (config.warm_heap) keep_heap_warm();
+  const bool warm_heap = keep_heap_warm();
   at::set_num_threads(choose_num_threads(config.num_threads, placement));
   // Files are read while the ranks find each other.
   auto data =
@@ -231,8 +237,7 @@ SessionEnd run_session(const TrainConfig& config, const Placement& placement) {
     std::printf("lockstep: %d rank%s on %s, %d thread%s each, backend %s (%s)%s\n", placement.world_size,
                 placement.world_size == 1 ? "" : "s", device.is_cuda() ? "cuda" : "cpu",
                 at::get_num_threads(), at::get_num_threads() == 1 ? "" : "s", communicator->backend().c_str(),
-                choose_backend(options, gpus).reason.c_str(),
-                config.warm_heap ? ", heap kept warm (--no-warm-heap)" : "");
+                choose_backend(options, gpus).reason.c_str(), warm_heap ? ", heap kept warm" : "");
     std::fflush(stdout);
   }
   try {

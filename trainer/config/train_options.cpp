@@ -102,9 +102,6 @@ std::vector<Option<TrainConfig>> make_options() {
        "where "
        "all ranks share memory)",
        one_of({"auto", "on", "off"})},
-      {"warm-heap", kWhere, &C::warm_heap, "",
-       "Keep the memory that a step frees for the next one, instead of giving it back to the system",
-       true_or_false()},
       {"num-threads", kWhere, &C::num_threads, "N",
        "CPU threads per rank; 0: the machine's cores shared by its ranks, or OMP_NUM_THREADS where that is "
        "set",
