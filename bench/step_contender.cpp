@@ -10,6 +10,8 @@
 #include "bench/report/step_report.h"
 #include "bench/training_step.h"
 #include "comm/distributed_data_parallel.h"
+#include "trainer/metrics/number_format.h"
+#include "trainer/optim/sharded_optimizer.h"
 
 namespace lockstep {
 namespace {
@@ -52,13 +54,22 @@ class Local final : public InProcess {
   TrainingStep training_;
 };
 
-class Averaged final : public InProcess {
+// DistributedDataParallel, with an optimizer on every rank or with the sharded one.
+class Parallel final : public InProcess {
  public:
-  Averaged(const Workload& workload, const BenchWorld& world)
-      : communicator_(world.communicator()),
+  Parallel(const Workload& workload, const BenchWorld& world, bool sharded)
+      : name_(sharded ? kSharded : kAveraged),
+        communicator_(world.communicator()),
         training_(workload, world.rank()),
-        ddp_(training_.model, communicator_) {}
-  std::string name() const override { return kAveraged; }
+        ddp_(training_.model, communicator_) {
+    if (!sharded) return;
+    training_.optimizer =
+        std::make_unique<ShardedOptimizer>("sgd", training_.model->parameters(),
+                                           TrainingStep::optimizer_options(), ddp_.reducer(), communicator_);
+  }
+  // The reducer has to outlive the optimizer.
+  ~Parallel() override { training_.optimizer.reset(); }
+  std::string name() const override { return name_; }
 
  protected:
   void step() override {
@@ -68,6 +79,7 @@ class Averaged final : public InProcess {
   void settled() override { communicator_->barrier(); }
 
  private:
+  std::string name_;
   CommunicatorPtr communicator_;
   TrainingStep training_;
   DistributedDataParallel<Model> ddp_;
@@ -107,13 +119,6 @@ bool contains(const std::vector<std::string>& words, const char* word) {
   return std::find(words.begin(), words.end(), word) != words.end();
 }
 
-std::string with_commas(std::int64_t number) {
-  std::string text = std::to_string(number);
-  for (int at = static_cast<int>(text.size()) - 3; at > 0; at -= 3)
-    text.insert(static_cast<std::size_t>(at), ",");
-  return text;
-}
-
 }  // namespace
 
 std::vector<std::unique_ptr<StepContender>> make_step_contenders(const StepConfig& config,
@@ -123,7 +128,10 @@ std::vector<std::unique_ptr<StepContender>> make_step_contenders(const StepConfi
   const auto ours = split_list(config.contenders);
   const bool compress = config.compress == "fp16";
   if (contains(ours, kLocal)) contenders.push_back(std::make_unique<Local>(workload, world));
-  if (contains(ours, kAveraged)) contenders.push_back(std::make_unique<Averaged>(workload, world));
+  if (contains(ours, kAveraged))
+    contenders.push_back(std::make_unique<Parallel>(workload, world, /*sharded=*/false));
+  if (contains(ours, kSharded))
+    contenders.push_back(std::make_unique<Parallel>(workload, world, /*sharded=*/true));
   if (contains(split_list(config.compare), kC10d)) {
     contenders.push_back(std::make_unique<C10d>(workload, world, compress));
   }
@@ -145,7 +153,7 @@ std::string describe(const Workload& workload) {
   for (const at::Tensor& parameter : TrainingStep(workload, 0).model->parameters())
     parameters += parameter.numel();
   return text + "-" + std::to_string(workload.num_classes) + ", batch " +
-         std::to_string(workload.batch_size) + ", " + with_commas(parameters) + " parameters";
+         std::to_string(workload.batch_size) + ", " + format_count(parameters) + " parameters";
 }
 
 }  // namespace lockstep

@@ -9,13 +9,17 @@
 
 namespace lockstep {
 
-TrainingStep::TrainingStep(const Workload& workload, int rank) {
-  const DatasetShape shape{workload.sample_sizes, workload.num_classes};
-  model = workload.hidden.empty() ? create_model(workload.model, shape) : create_mlp(shape, workload.hidden);
+OptimizerOptions TrainingStep::optimizer_options() {
   OptimizerOptions options;
   options.lr = 0.01;
   options.momentum = 0.9;
-  optimizer = create_optimizer("sgd", model->parameters(), options);
+  return options;
+}
+
+TrainingStep::TrainingStep(const Workload& workload, int rank) {
+  const DatasetShape shape{workload.sample_sizes, workload.num_classes};
+  model = workload.hidden.empty() ? create_model(workload.model, shape) : create_mlp(shape, workload.hidden);
+  optimizer = create_optimizer("sgd", model->parameters(), optimizer_options());
   auto generator = at::detail::createCPUGenerator(static_cast<std::uint64_t>(1000 + rank));
   std::vector<std::int64_t> sizes = {workload.batch_size};
   sizes.insert(sizes.end(), workload.sample_sizes.begin(), workload.sample_sizes.end());

@@ -15,6 +15,8 @@ namespace lockstep {
 // A built-in model with one batch of random data, cross entropy and SGD (learning rate 0.01, momentum 0.9),
 // as bench/peers/pytorch_step.py has it.
 struct TrainingStep {
+  static OptimizerOptions optimizer_options();
+
   // Every rank draws other data. Throws std::invalid_argument for a model that is unknown or cannot take the
   // sample.
   TrainingStep(const Workload& workload, int rank);

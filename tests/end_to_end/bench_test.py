@@ -71,11 +71,12 @@ class StepTest(RunTest):
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
         written = json.loads(file.read_text())
         contenders = {row["contender"]: row for row in written["workloads"][0]["contenders"]}
-        for name in ("local", "averaged", "c10d", "pytorch local", "pytorch ddp"):
+        for name in ("local", "averaged", "sharded", "c10d", "pytorch local", "pytorch ddp"):
             times = contenders[name]["step_ms"]
             self.assertTrue(0 < times["min"] <= times["median"] <= times["max"], name)
             self.assertIn(name, result.stdout)
-        self.assertIn("pytorch_ddp_over_this", contenders["averaged"])
+        for name in ("averaged", "sharded"):
+            self.assertIn("pytorch_ddp_over_this", contenders[name])
         self.assertIn("over_own_local_step", contenders["pytorch ddp"])
         self.assertEqual(written["workloads"][0]["rounds"], 3)
         self.assertTrue(written["versions"]["PyTorch"].startswith("2."))
