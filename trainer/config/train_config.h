@@ -24,7 +24,8 @@ struct TrainConfig {
   double gradient_clip_val = 0.0;  // by global norm; 0: off
   std::uint64_t seed = 42;
   bool shuffle = true;
-  bool drop_last = false;  // drop what the ranks cannot share evenly, instead of repeating samples
+  bool sync_batchnorm = false;  // batch norm over all ranks' batches
+  bool drop_last = false;       // drop what the ranks cannot share evenly, instead of repeating samples
   std::int64_t synthetic_samples = 4096;  // --data synthetic
 
   // Where and how it runs.

@@ -77,6 +77,9 @@ std::vector<Option<TrainConfig>> make_options() {
        "Weight decay: an L2 term for sgd, decoupled for adamw", number_not_negative()},
       {"gradient-clip-val", kOptimisation, &C::gradient_clip_val, "X",
        "Largest norm of all gradients together; 0: no clipping", number_not_negative()},
+      {"sync-batchnorm", kOptimisation, &C::sync_batchnorm, "",
+       "Normalise by the statistics of all ranks' batches together, in models with batch norm",
+       true_or_false()},
       {"seed", kOptimisation, &C::seed, "N", "Seed of the initial parameters and of the samples' order",
        integer_between(0, kMostInt64)},
 

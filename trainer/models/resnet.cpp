@@ -6,6 +6,7 @@
 #include <ATen/ops/adaptive_avg_pool2d.h>
 #include <ATen/ops/max_pool2d.h>
 
+#include "comm/sync_batch_norm.h"
 #include "trainer/models/factories.h"
 #include "trainer/models/picture_sizes.h"
 
@@ -44,9 +45,9 @@ class BasicBlock final : public torch::nn::Module {
 
  private:
   torch::nn::Conv2d conv1_;
-  torch::nn::BatchNorm2d bn1_;
+  SyncBatchNorm bn1_;
   torch::nn::Conv2d conv2_;
-  torch::nn::BatchNorm2d bn2_;
+  SyncBatchNorm bn2_;
   torch::nn::Sequential downsample_;
 };
 
@@ -56,7 +57,7 @@ torch::nn::Sequential stage(std::int64_t in, std::int64_t out, std::int64_t stri
   if (stride != 1 || in != out) {
     downsample = torch::nn::Sequential();
     downsample->push_back(convolution(in, out, 1, stride));
-    downsample->push_back(torch::nn::BatchNorm2d(out));
+    downsample->push_back(SyncBatchNorm(out));
   }
   torch::nn::Sequential blocks;
   blocks->push_back(std::make_shared<BasicBlock>(in, out, stride, downsample));
@@ -107,7 +108,7 @@ class ResNet18 final : public Model {
  private:
   bool small_stem_;
   torch::nn::Conv2d conv1_;
-  torch::nn::BatchNorm2d bn1_;
+  SyncBatchNorm bn1_;
   torch::nn::Sequential layer1_, layer2_, layer3_, layer4_;
   torch::nn::Linear fc_;
   std::string adaptation_;
