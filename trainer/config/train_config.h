@@ -47,6 +47,8 @@ struct TrainConfig {
   std::string checkpoint_interval = "epoch";  // "epoch", or every N steps as well as at each epoch's end
   int keep_checkpoints = 3;
   std::int64_t log_every_n_steps = 50;
+  bool trace = false;            // trace.json, the time line of a few steps
+  std::int64_t trace_steps = 3;  // once the run is warm
   bool progress_bar = true;
 
   // What it costs.

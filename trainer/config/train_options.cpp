@@ -125,6 +125,11 @@ std::vector<Option<TrainConfig>> make_options() {
        integer_between(1, kMostInt)},
       {"log-every-n-steps", kLeaves, &C::log_every_n_steps, "N",
        "Optimizer steps between two lines of metrics", positive},
+      {"trace", kLeaves, &C::trace, "",
+       "Write RUN_DIR/trace.json, a time line of a few steps of all ranks for ui.perfetto.dev",
+       true_or_false()},
+      {"trace-steps", kLeaves, &C::trace_steps, "N",
+       "Optimizer steps in it, after the five in which the run warms up", integer_between(1, 1000)},
       {"progress-bar", kLeaves, &C::progress_bar, "", "Show a live bar where standard output is a terminal",
        true_or_false()},
 
