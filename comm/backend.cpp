@@ -2,6 +2,7 @@
 
 #include <c10/cuda/CUDAFunctions.h>
 
+#include <cstdio>
 #include <cstdlib>
 #include <stdexcept>
 
@@ -10,12 +11,42 @@
 #include "comm/mpi_transport.h"
 #include "comm/nccl_communicator.h"
 #include "comm/ring_communicator.h"
+#include "comm/shared_memory_communicator.h"
 #include "comm/thread_communicator.h"
 
 namespace lockstep {
 namespace {
 
 using Create = CommunicatorPtr (*)(const CommunicatorOptions&);
+
+std::string ranks(int count) {
+  return std::to_string(count) + (count == 1 ? " rank" : " ranks");
+}
+
+void check_possible(const CommunicatorOptions& options, const std::string& name, int gpu_count) {
+  const Placement& placement = options.placement;
+  const auto refuse = [&](const std::string& why) {
+    throw std::invalid_argument("--backend " + name + ": " + why);
+  };
+  if (name == "nccl" && !options.device.is_cuda())
+    refuse("NCCL moves GPU tensors only; use --device cuda, or --backend mpi");
+  if (name == "nccl" && gpu_count < placement.local_world_size) {
+    refuse(ranks(placement.local_world_size) + " on this machine need as many GPUs, it has " +
+           std::to_string(gpu_count) + "; use fewer ranks, or --backend mpi, which lets ranks share a GPU");
+  }
+  if (name == "gloo" && options.reduction_order == ReductionOrder::kTree)
+    refuse("Gloo adds in its own order, which is pytorch's; use --reduction-order pytorch, or --backend mpi");
+  if (name == "shm" && !options.device.is_cpu())
+    refuse("GPU tensors do not lie in shared memory; use --backend mpi");
+  if (name == "shm" && placement.world_size != placement.local_world_size)
+    refuse("the ranks are on several machines; use --backend mpi, or gloo");
+  if (name == "mpi" && !placement.mpi_launched()) {
+    refuse("this process was not started by mpirun (but by " + to_string(placement.launched_by) +
+           "); use --backend gloo, or start it with lockstep train");
+  }
+  if (name == "threads" && placement.world_size != 1)
+    refuse("ranks in threads of one process cannot span processes");
+}
 
 // Ranks that chose differently (one machine has no GPU) would wait in each other's way for ever.
 void require_same_choice(const CommunicatorOptions& options, const char* backend,
@@ -27,11 +58,12 @@ void require_same_choice(const CommunicatorOptions& options, const char* backend
 
 CommunicatorPtr create_mpi(const CommunicatorOptions& options) {
   return std::make_shared<RingCommunicator>(
-      "mpi", [placement = options.placement] { return make_mpi_transport(placement); }, options.timeout);
+      "mpi", [placement = options.placement] { return make_mpi_transport(placement); }, options.timeout,
+      options.reduction_order);
 }
 
 CommunicatorPtr create_single(const CommunicatorOptions& options) {
-  return make_thread_communicators(1, options.timeout).front();
+  return make_thread_communicators(1, options.timeout, options.reduction_order).front();
 }
 
 // What carries CPU tensors, and NCCL's rendezvous, beside NCCL.
@@ -39,6 +71,28 @@ CommunicatorPtr create_host_communicator(const CommunicatorOptions& options) {
   if (options.placement.mpi_launched()) return create_mpi(options);
   if (options.placement.world_size == 1) return create_single(options);
   return create_gloo_communicator(options);
+}
+
+void warn(const CommunicatorOptions& options, const std::string& line) {
+  if (options.placement.rank != 0) return;
+  if (options.warn) {
+    options.warn(line);
+  } else {
+    std::fprintf(stderr, "lockstep: warning: %s\n", line.c_str());
+  }
+}
+
+CommunicatorPtr create_shm(const CommunicatorOptions& options) {
+  const CommunicatorPtr host = create_host_communicator(options);
+  const auto created = SharedMemoryCommunicator::create(host, options.reduction_order, options.timeout);
+  if (created.communicator) return created.communicator;
+  if (options.backend != "auto") {
+    host->shutdown();
+    throw std::invalid_argument("--backend shm: " + created.problem + "; use --backend " + host->backend());
+  }
+  check_possible(options, host->backend(), 0);
+  warn(options, "no shared memory (" + created.problem + "); gradients go over " + host->backend());
+  return host;
 }
 
 CommunicatorPtr create_nccl(const CommunicatorOptions& options) {
@@ -53,15 +107,9 @@ struct Backend {
 };
 
 constexpr Backend kBackends[] = {
-    {"nccl", create_nccl},
-    {"mpi", create_mpi},
-    {"gloo", create_gloo_communicator},
+    {"nccl", create_nccl},      {"shm", create_shm}, {"mpi", create_mpi}, {"gloo", create_gloo_communicator},
     {"threads", create_single},
 };
-
-std::string ranks(int count) {
-  return std::to_string(count) + (count == 1 ? " rank" : " ranks");
-}
 
 BackendChoice choose_automatically(const CommunicatorOptions& options, int gpu_count) {
   const Placement& placement = options.placement;
@@ -71,28 +119,13 @@ BackendChoice choose_automatically(const CommunicatorOptions& options, int gpu_c
   const std::string shared = options.device.is_cuda() ? ranks(placement.local_world_size) + " share " +
                                                             std::to_string(gpu_count) + " GPU(s), and "
                                                       : "";
+  if (options.device.is_cpu() && placement.world_size > 1 &&
+      placement.local_world_size == placement.world_size) {
+    return {"shm", "all ranks are on one machine"};
+  }
   if (placement.mpi_launched()) return {"mpi", shared + "an MPI launcher started this process"};
   if (placement.world_size == 1) return {"threads", "there is one rank only"};
   return {"gloo", shared + to_string(placement.launched_by) + " started this process, not MPI"};
-}
-
-void check_possible(const CommunicatorOptions& options, const std::string& name, int gpu_count) {
-  const Placement& placement = options.placement;
-  const auto refuse = [&](const std::string& why) {
-    throw std::invalid_argument("--backend " + name + ": " + why);
-  };
-  if (name == "nccl" && !options.device.is_cuda())
-    refuse("NCCL moves GPU tensors only; use --device cuda, or --backend mpi");
-  if (name == "nccl" && gpu_count < placement.local_world_size) {
-    refuse(ranks(placement.local_world_size) + " on this machine need as many GPUs, it has " +
-           std::to_string(gpu_count) + "; use fewer ranks, or --backend mpi, which lets ranks share a GPU");
-  }
-  if (name == "mpi" && !placement.mpi_launched()) {
-    refuse("this process was not started by mpirun (but by " + to_string(placement.launched_by) +
-           "); use --backend gloo, or start it with lockstep train");
-  }
-  if (name == "threads" && placement.world_size != 1)
-    refuse("ranks in threads of one process cannot span processes");
 }
 
 }  // namespace
@@ -104,7 +137,11 @@ std::vector<std::string> backend_names() {
 }
 
 BackendChoice choose_backend(const CommunicatorOptions& options, int gpu_count) {
-  if (options.backend == "auto") return choose_automatically(options, gpu_count);
+  if (options.backend == "auto") {
+    const BackendChoice choice = choose_automatically(options, gpu_count);
+    check_possible(options, choice.name, gpu_count);
+    return choice;
+  }
   for (const Backend& backend : kBackends) {
     if (options.backend != backend.name) continue;
     check_possible(options, options.backend, gpu_count);
@@ -121,7 +158,7 @@ CommunicatorPtr create_communicator(const CommunicatorOptions& options) {
   for (const Backend& backend : kBackends) {
     if (name != backend.name) continue;
     CommunicatorPtr communicator = backend.create(options);
-    if (name != "nccl") require_same_choice(options, backend.name, *communicator);
+    if (name != "nccl") require_same_choice(options, communicator->backend().c_str(), *communicator);
     return communicator;
   }
   throw std::logic_error("choose_backend named a backend that is not in the table");

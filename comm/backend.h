@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <chrono>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -15,11 +16,13 @@ namespace lockstep {
 struct CommunicatorOptions {
   Placement placement = read_placement();
   std::string backend = "auto";  // auto, nccl, shm, mpi, gloo or threads (one rank only)
-  ReductionOrder reduction_order = ReductionOrder::kPytorch;  // nccl: kFast whatever is asked for
-  at::Device device = at::kCPU;  // where the tensors that matter live
+  ReductionOrder reduction_order = ReductionOrder::kPytorch;     // nccl: kFast whatever is asked for
+  at::Device device = at::kCPU;                                  // where the tensors that matter live
   std::chrono::milliseconds timeout = std::chrono::minutes(10);  // of every wait for another rank
-  std::string master_addr;                                       // gloo's rendezvous; empty: MASTER_ADDR
-  int master_port = 0;                                           // 0: MASTER_PORT
+  // Called on rank 0 where `auto` has to take the next best path; by default a line on standard error.
+  std::function<void(const std::string& line)> warn;
+  std::string master_addr;  // gloo's rendezvous; empty: MASTER_ADDR
+  int master_port = 0;      // 0: MASTER_PORT
 };
 
 struct BackendChoice {
@@ -28,7 +31,8 @@ struct BackendChoice {
 };
 
 // What `options.backend` comes down to on a machine with `gpu_count` GPUs. `auto` takes NCCL where every
-// local rank has a GPU of its own, else MPI where an MPI launcher started us, else Gloo over a TCP store.
+// local rank has a GPU of its own; shared memory where all ranks are on one machine; else MPI where an MPI
+// launcher started us, else Gloo over a TCP store.
 // Throws std::invalid_argument for an unknown name, or one that cannot work here, saying why.
 BackendChoice choose_backend(const CommunicatorOptions& options, int gpu_count);
 

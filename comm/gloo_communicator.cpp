@@ -101,8 +101,7 @@ class GlooCommunicator final : public Communicator {
 
   WorkPtr broadcast(at::Tensor tensor, int root) override {
     check_collective_tensor(tensor, "broadcast");
-    if (root < 0 || root >= world_size_)
-      throw std::invalid_argument("broadcast from a rank that does not exist");
+    check_root(root, world_size_);
     c10d::BroadcastOptions options;
     options.rootRank = root;
     if (rank_ == root) count_bytes(tensor.nbytes());

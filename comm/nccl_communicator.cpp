@@ -127,6 +127,7 @@ class NcclCommunicator final : public Communicator {
   int rank() const override { return host_->rank(); }
   int world_size() const override { return host_->world_size(); }
   std::string backend() const override { return "nccl"; }
+  ReductionOrder reduction_order() const override { return ReductionOrder::kFast; }
 
   WorkPtr all_reduce(at::Tensor tensor, ReduceOp op) override {
     if (!tensor.defined() || !tensor.is_cuda()) return host_->all_reduce(std::move(tensor), op);

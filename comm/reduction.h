@@ -1,11 +1,10 @@
-// The arithmetic of reductions on the CPU: in which order ranks are added up, and the kernels that add.
+// In which order ranks are added up, and what a tensor must be like to be communicated.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 #include <algorithm>
 #include <cstdint>
-#include <span>
 #include <string>
 
 #include "comm/communicator.h"
@@ -26,15 +25,6 @@ struct RingChunks {
 };
 RingChunks ring_chunks(std::int64_t count, std::int64_t element_bytes, int world_size);
 
-// into[i] = op(into[i], from[i]) for `count` elements of `dtype`, rounded to dtype. The ranges must not
-// overlap. Throws std::invalid_argument for a dtype that Communicator does not list.
-void reduce_into(void* into, const void* from, std::int64_t count, at::ScalarType dtype, ReduceOp op);
-
-// The all-reduce of equally long `inputs`, one per rank, in ring order, into `output`, which may be one of
-// them.
-void reduce_in_ring_order(void* output, std::span<const void* const> inputs, std::int64_t count,
-                          at::ScalarType dtype, ReduceOp op);
-
 // "all_reduce #7 (float32[1000])": how errors name a collective.
 std::string describe_collective(const std::string& name, std::uint64_t sequence, at::ScalarType dtype,
                                 std::int64_t count);
@@ -42,6 +32,8 @@ std::string describe_collective(const std::string& name, std::uint64_t sequence,
 // Throws std::invalid_argument, naming `collective`, unless `tensor` is defined, dense, contiguous and of a
 // listed dtype.
 void check_collective_tensor(const at::Tensor& tensor, const char* collective);
+// Throws std::invalid_argument unless `root` is a rank.
+void check_root(int root, int world_size);
 // The same for the output and input of all_gather (`input` is one block of `output`) and reduce_scatter
 // (reversed).
 void check_collective_blocks(const at::Tensor& block, const at::Tensor& blocks, int world_size,

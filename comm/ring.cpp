@@ -8,12 +8,15 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <array>
 #include <deque>
 #include <optional>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "comm/errors.h"
+#include "comm/fold.h"
 #include "comm/reduction.h"
 
 namespace lockstep {
@@ -50,6 +53,7 @@ struct Header {
   std::int32_t dtype;
   std::int32_t root;
   std::int64_t count;
+  std::int64_t order;
   bool operator==(const Header&) const = default;
 };
 
@@ -59,7 +63,8 @@ Header to_header(const CollectiveSignature& s) {
           static_cast<std::uint32_t>(s.op),
           static_cast<std::int32_t>(s.dtype),
           s.root,
-          s.count};
+          s.count,
+          static_cast<std::int64_t>(s.order)};
 }
 
 CollectiveSignature from_header(const Header& h) {
@@ -68,7 +73,8 @@ CollectiveSignature from_header(const Header& h) {
           static_cast<ReduceOp>(h.op),
           static_cast<at::ScalarType>(h.dtype),
           h.root,
-          h.count};
+          h.count,
+          static_cast<ReductionOrder>(h.order)};
 }
 
 // A range of bytes of the buffer.
@@ -103,6 +109,13 @@ class RingRun {
     if (world_size_ == 1) return 0;
     const Header mine = to_header(signature_);
     const auto sent = transport_.send(&mine, sizeof mine, left_);
+    if (reduces() && signature_.order == ReductionOrder::kTree) {
+      const auto header = transport_.receive(&theirs_, sizeof theirs_, right_);
+      wait_for(header, right_);
+      check_header(theirs_);
+      header_checked_ = true;
+      reduce_directly();
+    }
     run_steps(steps());
     wait_for(sent, left_);
     return bytes_sent_;
@@ -127,28 +140,87 @@ class RingRun {
     return {index * block, (index + 1) * block};
   }
 
+  bool reduces() const {
+    return signature_.kind == CollectiveKind::kAllReduce || signature_.kind == CollectiveKind::kReduceScatter;
+  }
+
   // In reduce step s this rank passes on chunk rank+1+s, whose sum began at rank (rank+s), and adds its own
   // share to chunk rank+2+s; after W-1 steps chunk `rank` is complete here. In gather step s it passes on
   // chunk rank+s.
   std::vector<Step> steps() const {
     std::vector<Step> steps;
-    const bool reduces =
-        signature_.kind == CollectiveKind::kAllReduce || signature_.kind == CollectiveKind::kReduceScatter;
     const bool gathers =
         signature_.kind == CollectiveKind::kAllReduce || signature_.kind == CollectiveKind::kAllGather;
-    if (reduces) {
+    const bool reduces_in_ring = reduces() && signature_.order != ReductionOrder::kTree;
+    if (reduces_in_ring) {
       for (int s = 0; s < world_size_ - 1; ++s) {
         steps.push_back({chunk(rank_ + 1 + s), chunk(rank_ + 2 + s), true, s > 0});
       }
     }
     if (gathers) {
       for (int s = 0; s < world_size_ - 1; ++s) {
-        steps.push_back({chunk(rank_ + s), chunk(rank_ + s + 1), false, reduces || s > 0});
+        steps.push_back({chunk(rank_ + s), chunk(rank_ + s + 1), false, reduces_in_ring || s > 0});
       }
     }
     if (signature_.kind == CollectiveKind::kBroadcast) add_broadcast_steps(steps);
     if (signature_.kind == CollectiveKind::kBarrier) add_barrier_steps(steps);
     return steps;
+  }
+
+  // Order kTree: every rank sends chunk c straight to rank c, which adds all of them at once. The same bytes
+  // as the ring's first half. A segment of every chunk at a time; the next is under way while one is added.
+  void reduce_directly() {
+    const std::int64_t longest = chunk(0).size();
+    const std::int64_t rounds = (longest + segment_bytes() - 1) / segment_bytes();
+    std::array<Round, 2> under_way;
+    if (rounds > 0) post_round(0, under_way[0]);
+    for (std::int64_t j = 0; j < rounds; ++j) {
+      if (j + 1 < rounds) post_round(j + 1, under_way[static_cast<std::size_t>((j + 1) % 2)]);
+      finish_round(j, under_way[static_cast<std::size_t>(j % 2)]);
+    }
+  }
+
+  struct Round {
+    std::vector<std::vector<char>> pieces;  // by rank, of this rank's chunk
+    std::vector<std::pair<Transport::Request, int>> messages;
+  };
+
+  Range segment_of(const Range& range, std::int64_t j) const {
+    const std::int64_t begin = std::min(range.end, range.begin + j * segment_bytes());
+    return {begin, std::min(range.end, begin + segment_bytes())};
+  }
+
+  void post_round(std::int64_t j, Round& round) {
+    round.pieces.resize(static_cast<std::size_t>(world_size_));
+    const Range mine = segment_of(chunk(rank_), j);
+    for (int hop = 1; hop < world_size_; ++hop) {
+      const int peer = (rank_ + hop) % world_size_;
+      if (mine.size() > 0) {
+        auto& piece = round.pieces[static_cast<std::size_t>(peer)];
+        piece.resize(static_cast<std::size_t>(mine.size()));
+        round.messages.emplace_back(transport_.receive(piece.data(), piece.size(), peer), peer);
+      }
+    }
+    for (int hop = 1; hop < world_size_; ++hop) {
+      const int peer = (rank_ + world_size_ - hop) % world_size_;
+      const Range theirs = segment_of(chunk(peer), j);
+      if (theirs.size() == 0) continue;
+      round.messages.emplace_back(
+          transport_.send(data_ + theirs.begin, static_cast<std::size_t>(theirs.size()), peer), peer);
+      bytes_sent_ += theirs.size();
+    }
+  }
+
+  void finish_round(std::int64_t j, Round& round) {
+    for (const auto& [message, peer] : round.messages) wait_for(message, peer);
+    round.messages.clear();
+    const Range mine = segment_of(chunk(rank_), j);
+    std::vector<const void*> inputs;
+    for (int r = 0; r < world_size_; ++r)
+      inputs.push_back(r == rank_ ? data_ + mine.begin : round.pieces[static_cast<std::size_t>(r)].data());
+    void* into = data_ + mine.begin;
+    fold_inputs({&into, 1}, inputs, 0, mine.size() / element_bytes_,
+                {signature_.dtype, signature_.op, ReductionOrder::kTree, 1.0});
   }
 
   // A chain from the root leftwards round the ring; the root's right neighbour is its end.
@@ -172,10 +244,7 @@ class RingRun {
 
   void check_header(const Header& theirs) const {
     if (to_header(signature_) == theirs) return;
-    throw CommError("collectives do not match: rank " + std::to_string(rank_) + " is in " +
-                        signature_.describe() + ", rank " + std::to_string(right_) + " in " +
-                        from_header(theirs).describe(),
-                    right_, signature_.describe());
+    throw mismatch(rank_, signature_, right_, from_header(theirs));
   }
 
   void wait_for(Transport::Request request, int peer) {
@@ -246,18 +315,17 @@ class RingRun {
     Backoff backoff;
     // The neighbour's header is compared before any of its data is taken, but our own data need not wait for
     // it.
-    Header theirs{};
-    const auto header = transport_.receive(&theirs, sizeof theirs, right_);
-    bool header_checked = false;
-    while (!header_checked || received < to_receive.size() || next_send < to_send.size() ||
+    const auto header =
+        header_checked_ ? Transport::kNone : transport_.receive(&theirs_, sizeof theirs_, right_);
+    while (!header_checked_ || received < to_receive.size() || next_send < to_send.size() ||
            !sending.empty()) {
       bool progressed = false;
-      if (!header_checked && transport_.test(header)) {
-        check_header(theirs);
-        header_checked = true;
+      if (!header_checked_ && transport_.test(header)) {
+        check_header(theirs_);
+        header_checked_ = true;
         progressed = true;
       }
-      while (header_checked && next_receive < to_receive.size() && receiving.size() < kSegmentsInFlight) {
+      while (header_checked_ && next_receive < to_receive.size() && receiving.size() < kSegmentsInFlight) {
         const Piece& piece = to_receive[next_receive];
         const std::size_t slot = next_receive % kSegmentsInFlight;
         char* into = data_ + piece.range.begin;
@@ -284,8 +352,10 @@ class RingRun {
         const Message message = receiving.front();
         receiving.pop_front();
         if (steps[message.step].reduce) {
-          reduce_into(data_ + message.range.begin, scratch[message.scratch].data(),
-                      message.range.size() / element_bytes_, signature_.dtype, signature_.op);
+          void* into = data_ + message.range.begin;
+          const std::array<const void*, 2> summands{into, scratch[message.scratch].data()};
+          fold_inputs({&into, 1}, summands, 0, message.range.size() / element_bytes_,
+                      {signature_.dtype, signature_.op, ReductionOrder::kPytorch, 1.0});
         }
         ++received;
         progressed = true;
@@ -297,7 +367,7 @@ class RingRun {
       if (progressed) {
         backoff.reset();
       } else {
-        check_limit(header_checked && receiving.empty() ? left_ : right_);
+        check_limit(header_checked_ && receiving.empty() ? left_ : right_);
         backoff.pause();
       }
     }
@@ -312,31 +382,12 @@ class RingRun {
   const int left_;
   const int right_;
   const std::int64_t element_bytes_;
+  Header theirs_{};
+  bool header_checked_ = false;
   std::int64_t bytes_sent_ = 0;
 };
 
-const char* to_string(CollectiveKind kind) {
-  switch (kind) {
-    case CollectiveKind::kAllReduce:
-      return "all_reduce";
-    case CollectiveKind::kReduceScatter:
-      return "reduce_scatter";
-    case CollectiveKind::kAllGather:
-      return "all_gather";
-    case CollectiveKind::kBroadcast:
-      return "broadcast";
-    case CollectiveKind::kBarrier:
-      return "barrier";
-  }
-  return "unknown collective";
-}
-
 }  // namespace
-
-std::string CollectiveSignature::describe() const {
-  if (kind == CollectiveKind::kBarrier) return "barrier #" + std::to_string(sequence);
-  return describe_collective(to_string(kind), sequence, dtype, count);
-}
 
 std::int64_t run_ring_collective(Transport& transport, const CollectiveSignature& signature, void* data,
                                  const WaitLimit& limit) {

@@ -3,46 +3,12 @@
 // rank+1.
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
-#include <atomic>
-#include <chrono>
 #include <cstdint>
-#include <string>
 
-#include "comm/communicator.h"
+#include "comm/collective.h"
 #include "comm/transport.h"
 
 namespace lockstep {
-
-enum class CollectiveKind : std::uint32_t { kAllReduce, kReduceScatter, kAllGather, kBroadcast, kBarrier };
-
-// One collective as all ranks must see it; the ring compares neighbours' before any data moves.
-struct CollectiveSignature {
-  std::uint64_t sequence = 0;  // how many collectives came before
-  CollectiveKind kind = CollectiveKind::kBarrier;
-  ReduceOp op = ReduceOp::kSum;
-  at::ScalarType dtype = at::kByte;
-  int root = 0;            // broadcast
-  std::int64_t count = 0;  // elements of the longer tensor
-
-  std::string describe() const;
-};
-
-// When a wait has to end: at the deadline, or as soon as somebody aborts.
-class WaitLimit {
- public:
-  WaitLimit(std::chrono::milliseconds timeout, const std::atomic<bool>& aborted)
-      : timeout_(timeout), deadline_(std::chrono::steady_clock::now() + timeout), aborted_(aborted) {}
-  bool aborted() const { return aborted_.load(std::memory_order_acquire); }
-  bool expired() const { return std::chrono::steady_clock::now() >= deadline_; }
-  double timeout_s() const { return std::chrono::duration<double>(timeout_).count(); }
-
- private:
-  std::chrono::milliseconds timeout_;
-  std::chrono::steady_clock::time_point deadline_;
-  const std::atomic<bool>& aborted_;
-};
 
 // Runs one collective to its end on the calling thread. `data` holds signature.count elements; for
 // reduce_scatter and all_gather it is the longer buffer, of which block rank() is this rank's output or

@@ -61,8 +61,8 @@ class RingWork final : public Work {
 // Shared with its thread, so that a thread which MPI keeps for ever (a peer never comes) can be left behind.
 class RingCommunicator::Engine : public std::enable_shared_from_this<Engine> {
  public:
-  Engine(std::string backend, std::chrono::milliseconds timeout)
-      : backend_(std::move(backend)), timeout_(timeout) {}
+  Engine(std::string backend, std::chrono::milliseconds timeout, ReductionOrder order)
+      : backend_(std::move(backend)), timeout_(timeout), order_(order) {}
 
   // Returns once the transport is there.
   void start(MakeTransport make_transport) {
@@ -111,6 +111,7 @@ class RingCommunicator::Engine : public std::enable_shared_from_this<Engine> {
     {
       const std::scoped_lock lock(mutex_);
       work->signature.sequence = next_sequence_++;
+      work->signature.order = order_;
       if (!stopping_) {
         queue_.push_back(work);
         queue_changed_.notify_one();
@@ -135,6 +136,7 @@ class RingCommunicator::Engine : public std::enable_shared_from_this<Engine> {
   int rank() const { return rank_; }
   int world_size() const { return world_size_; }
   const std::string& backend() const { return backend_; }
+  ReductionOrder order() const { return order_; }
   std::int64_t bytes_sent() const { return bytes_sent_.load(std::memory_order_relaxed); }
 
  private:
@@ -265,6 +267,7 @@ class RingCommunicator::Engine : public std::enable_shared_from_this<Engine> {
 
   const std::string backend_;
   const std::chrono::milliseconds timeout_;
+  const ReductionOrder order_;
   int rank_ = 0;
   int world_size_ = 1;
   std::atomic<bool> aborted_{false};
@@ -284,8 +287,8 @@ class RingCommunicator::Engine : public std::enable_shared_from_this<Engine> {
 };
 
 RingCommunicator::RingCommunicator(std::string backend, MakeTransport make_transport,
-                                   std::chrono::milliseconds timeout)
-    : engine_(std::make_shared<Engine>(std::move(backend), timeout)) {
+                                   std::chrono::milliseconds timeout, ReductionOrder order)
+    : engine_(std::make_shared<Engine>(std::move(backend), timeout, order)) {
   engine_->start(std::move(make_transport));
 }
 
@@ -301,6 +304,9 @@ int RingCommunicator::world_size() const {
 }
 std::string RingCommunicator::backend() const {
   return engine_->backend();
+}
+ReductionOrder RingCommunicator::reduction_order() const {
+  return engine_->order();
 }
 std::int64_t RingCommunicator::bytes_sent() const {
   return engine_->bytes_sent();
@@ -347,10 +353,7 @@ WorkPtr RingCommunicator::all_gather(at::Tensor output, at::Tensor input) {
 
 WorkPtr RingCommunicator::broadcast(at::Tensor tensor, int root) {
   check_collective_tensor(tensor, "broadcast");
-  if (root < 0 || root >= world_size()) {
-    throw std::invalid_argument("broadcast from rank " + std::to_string(root) + " of " +
-                                std::to_string(world_size()) + " ranks");
-  }
+  check_root(root, world_size());
   auto work = std::make_shared<RingWork>();
   work->signature = {
       0, CollectiveKind::kBroadcast, ReduceOp::kSum, tensor.scalar_type(), root, tensor.numel()};

@@ -23,12 +23,14 @@ class RingCommunicator final : public Communicator {
 
   // Blocks until the transport is there and rethrows what `make_transport` threw. `timeout` bounds making the
   // transport, each collective from when it starts to run, and shutdown(); CommError where it is reached.
-  RingCommunicator(std::string backend, MakeTransport make_transport, std::chrono::milliseconds timeout);
+  RingCommunicator(std::string backend, MakeTransport make_transport, std::chrono::milliseconds timeout,
+                   ReductionOrder order = ReductionOrder::kPytorch);
   ~RingCommunicator() override;
 
   int rank() const override;
   int world_size() const override;
   std::string backend() const override;
+  ReductionOrder reduction_order() const override;
   WorkPtr all_reduce(at::Tensor tensor, ReduceOp op) override;
   WorkPtr reduce_scatter(at::Tensor output, at::Tensor input, ReduceOp op) override;
   WorkPtr all_gather(at::Tensor output, at::Tensor input) override;

@@ -143,14 +143,17 @@ class ThreadTransport final : public Transport {
 // A RingCommunicator whose abort reaches every rank.
 class ThreadCommunicator final : public Communicator {
  public:
-  ThreadCommunicator(std::shared_ptr<PostOffice> office, int rank, std::chrono::milliseconds timeout)
+  ThreadCommunicator(std::shared_ptr<PostOffice> office, int rank, std::chrono::milliseconds timeout,
+                     ReductionOrder order)
       : office_(office),
         ring_(
-            "threads", [office, rank] { return std::make_unique<ThreadTransport>(office, rank); }, timeout) {}
+            "threads", [office, rank] { return std::make_unique<ThreadTransport>(office, rank); }, timeout,
+            order) {}
 
   int rank() const override { return ring_.rank(); }
   int world_size() const override { return ring_.world_size(); }
   std::string backend() const override { return ring_.backend(); }
+  ReductionOrder reduction_order() const override { return ring_.reduction_order(); }
   WorkPtr all_reduce(at::Tensor tensor, ReduceOp op) override {
     return ring_.all_reduce(std::move(tensor), op);
   }
@@ -180,12 +183,13 @@ class ThreadCommunicator final : public Communicator {
 
 }  // namespace
 
-std::vector<CommunicatorPtr> make_thread_communicators(int world_size, std::chrono::milliseconds timeout) {
+std::vector<CommunicatorPtr> make_thread_communicators(int world_size, std::chrono::milliseconds timeout,
+                                                       ReductionOrder order) {
   if (world_size < 1) throw std::invalid_argument("a world needs at least one rank");
   auto office = std::make_shared<PostOffice>(world_size);
   std::vector<CommunicatorPtr> communicators;
   for (int rank = 0; rank < world_size; ++rank) {
-    communicators.push_back(std::make_shared<ThreadCommunicator>(office, rank, timeout));
+    communicators.push_back(std::make_shared<ThreadCommunicator>(office, rank, timeout, order));
   }
   return communicators;
 }

@@ -56,16 +56,19 @@ CommunicatorOptions communicator_options(const TrainConfig& config, const Placem
   options.timeout = std::chrono::milliseconds(static_cast<std::int64_t>(config.timeout_s * 1000.0));
   options.master_addr = config.master_addr;
   options.master_port = config.master_port;
+  options.reduction_order = config.reduction_order == "tree"   ? ReductionOrder::kTree
+                            : config.reduction_order == "fast" ? ReductionOrder::kFast
+                                                               : ReductionOrder::kPytorch;
   return options;
 }
 
 // What `auto` came down to, for config.toml and the metrics.
 TrainConfig resolve(TrainConfig config, const Communicator& communicator, at::Device device) {
   const bool nccl = communicator.backend() == "nccl";
-  if (nccl && config.reduction_order == "pytorch" && communicator.world_size() > 2) {
-    throw AgreedStop(
-        ExitCode::kUsage,
-        "--reduction-order pytorch: NCCL adds in an order of its own; use fast, or --backend mpi");
+  const bool ordered = config.reduction_order == "pytorch" || config.reduction_order == "tree";
+  if (nccl && ordered && communicator.world_size() > 2) {
+    throw AgreedStop(ExitCode::kUsage, "--reduction-order " + config.reduction_order +
+                                           ": NCCL adds in an order of its own; use fast, or --backend mpi");
   }
   if (config.reduction_order == "auto") config.reduction_order = nccl ? "fast" : "pytorch";
   if (communicator.backend() != "threads") config.backend = communicator.backend();

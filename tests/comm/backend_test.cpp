@@ -21,9 +21,16 @@ CommunicatorOptions options_for(LaunchedBy launched_by, int world_size, at::Devi
 
 TEST(ChooseBackendTest, AutoFollowsTheLauncherAndTheGpus) {
   const at::Device gpu(at::kCUDA, 0);
-  EXPECT_EQ(choose_backend(options_for(LaunchedBy::kOpenMpi, 2), 0).name, "mpi");
-  EXPECT_EQ(choose_backend(options_for(LaunchedBy::kTorchrun, 2), 0).name, "gloo");
-  EXPECT_EQ(choose_backend(options_for(LaunchedBy::kSlurm, 2), 0).name, "gloo");
+  EXPECT_EQ(choose_backend(options_for(LaunchedBy::kOpenMpi, 2), 0).name, "shm");
+  EXPECT_EQ(choose_backend(options_for(LaunchedBy::kTorchrun, 2), 0).name, "shm");
+  const auto on_machines_of_one = [](LaunchedBy launched_by) {
+    CommunicatorOptions options = options_for(launched_by, 2);
+    options.placement.local_world_size = 1;
+    return options;
+  };
+  EXPECT_EQ(choose_backend(on_machines_of_one(LaunchedBy::kOpenMpi), 0).name, "mpi");
+  EXPECT_EQ(choose_backend(on_machines_of_one(LaunchedBy::kTorchrun), 0).name, "gloo");
+  EXPECT_EQ(choose_backend(on_machines_of_one(LaunchedBy::kSlurm), 0).name, "gloo");
   EXPECT_EQ(choose_backend(options_for(LaunchedBy::kNothing, 1), 0).name, "threads");
   EXPECT_EQ(choose_backend(options_for(LaunchedBy::kOpenMpi, 2, gpu), 2).name, "nccl");
   EXPECT_EQ(choose_backend(options_for(LaunchedBy::kTorchrun, 8, gpu), 8).name, "nccl");
@@ -44,16 +51,23 @@ std::string refusal(const std::string& backend, CommunicatorOptions options, int
 TEST(ChooseBackendTest, SaysWhyABackendCannotBeHad) {
   const at::Device gpu(at::kCUDA, 0);
   EXPECT_THAT(refusal("ncl", options_for(LaunchedBy::kOpenMpi, 2), 0),
-              HasSubstr("unknown; known are auto, nccl, mpi, gloo"));
+              HasSubstr("unknown; known are auto, nccl, shm, mpi, gloo"));
   EXPECT_THAT(refusal("nccl", options_for(LaunchedBy::kOpenMpi, 2), 2), HasSubstr("--device cuda"));
   EXPECT_THAT(refusal("nccl", options_for(LaunchedBy::kOpenMpi, 4, gpu), 2), HasSubstr("it has 2"));
   EXPECT_THAT(refusal("mpi", options_for(LaunchedBy::kTorchrun, 2), 0), HasSubstr("not started by mpirun"));
   EXPECT_THAT(refusal("threads", options_for(LaunchedBy::kOpenMpi, 2), 0), HasSubstr("cannot span"));
+  EXPECT_THAT(refusal("shm", options_for(LaunchedBy::kOpenMpi, 2, gpu), 1), HasSubstr("GPU tensors"));
+  CommunicatorOptions far = options_for(LaunchedBy::kTorchrun, 4);
+  far.placement.local_world_size = 2;
+  EXPECT_THAT(refusal("shm", far, 0), HasSubstr("several machines"));
+  far.reduction_order = ReductionOrder::kTree;
+  EXPECT_THAT(refusal("auto", far, 0), HasSubstr("--backend gloo: Gloo adds in its own order"));
   EXPECT_EQ(refusal("gloo", options_for(LaunchedBy::kOpenMpi, 2), 0), "chose gloo");
 }
 
 TEST(CreateCommunicatorTest, GlooNeedsARendezvous) {
   CommunicatorOptions options = options_for(LaunchedBy::kTorchrun, 2);
+  options.backend = "gloo";
   unsetenv("MASTER_ADDR");
   unsetenv("MASTER_PORT");
   EXPECT_THROW(create_communicator(options), std::invalid_argument);

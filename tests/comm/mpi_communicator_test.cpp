@@ -6,6 +6,7 @@
 
 #include "comm/backend.h"
 #include "comm/errors.h"
+#include "comm/shared_memory_communicator.h"
 #include "tests/comm/collective_cases.h"
 
 namespace lockstep {
@@ -13,6 +14,8 @@ namespace {
 
 CommunicatorPtr g_mpi;
 CommunicatorPtr g_gloo;
+CommunicatorPtr g_shm;
+CommunicatorPtr g_shm_tree;
 
 // MPI can be initialised once in a process, so all tests share the communicators.
 class Communicators : public ::testing::Environment {
@@ -20,6 +23,7 @@ class Communicators : public ::testing::Environment {
   void SetUp() override {
     CommunicatorOptions options;
     options.timeout = std::chrono::seconds(60);
+    options.backend = "mpi";
     g_mpi = create_communicator(options);
     ASSERT_EQ(g_mpi->backend(), "mpi");
     // A port for Gloo's rendezvous that only this job uses.
@@ -30,6 +34,9 @@ class Communicators : public ::testing::Environment {
     options.master_addr = "127.0.0.1";
     options.master_port = port.item<int>();
     g_gloo = create_communicator(options);
+    g_shm = SharedMemoryCommunicator::create(g_mpi, ReductionOrder::kPytorch, options.timeout).communicator;
+    g_shm_tree = SharedMemoryCommunicator::create(g_mpi, ReductionOrder::kTree, options.timeout).communicator;
+    ASSERT_TRUE(g_shm && g_shm_tree);
   }
   void TearDown() override {
     if (g_gloo) g_gloo->shutdown();
@@ -48,14 +55,21 @@ TEST(GlooCommunicatorTest, EveryCollectiveIsExact) {
   testing::check_all_collectives(*g_gloo);
 }
 
+TEST(SharedMemoryCommunicatorTest, EveryCollectiveIsExact) {
+  testing::check_all_collectives(*g_shm);
+}
+
 TEST(MpiCommunicatorTest, SumsHaveGloosBits) {
   at::manual_seed(100 + static_cast<std::uint64_t>(g_mpi->rank()));
   for (const at::ScalarType dtype : {at::kFloat, at::kDouble, at::kHalf}) {
     for (const std::int64_t count : {1, 2, 3, 5, 6, 63, 1000, 1023, 65537, 262144, 262145, 786433, 3000001}) {
       const at::Tensor ours = at::randn({count}).to(dtype);
       const at::Tensor theirs = ours.clone();
+      const at::Tensor shared = ours.clone();
       g_mpi->all_reduce(ours)->wait();
       g_gloo->all_reduce(theirs)->wait();
+      g_shm->all_reduce(shared)->wait();
+      EXPECT_TRUE(at::equal(shared, theirs)) << "shared memory, " << count << " " << c10::toString(dtype);
       EXPECT_TRUE(at::equal(ours, theirs))
           << count << " " << c10::toString(dtype) << ": " << at::ne(ours, theirs).sum().item<std::int64_t>()
           << " elements differ";

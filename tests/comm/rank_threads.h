@@ -13,8 +13,10 @@
 
 namespace lockstep::testing {
 
+// `make` turns a rank's thread communicator into the one that `body` gets.
 inline void run_ranks(int world_size, const std::function<void(Communicator&)>& body,
-                      std::chrono::milliseconds timeout = std::chrono::seconds(20)) {
+                      std::chrono::milliseconds timeout = std::chrono::seconds(20),
+                      const std::function<CommunicatorPtr(CommunicatorPtr)>& make = {}) {
   // LibTorch makes its CPU generator at its first use, in code that ThreadSanitizer cannot look into: not in
   // a race of ours.
   at::detail::getDefaultCPUGenerator();
@@ -24,11 +26,13 @@ inline void run_ranks(int world_size, const std::function<void(Communicator&)>& 
   for (int rank = 0; rank < world_size; ++rank) {
     threads.emplace_back([&, rank] {
       const auto index = static_cast<std::size_t>(rank);
+      CommunicatorPtr communicator = communicators[index];
       try {
-        body(*communicators[index]);
+        if (make) communicator = make(communicator);
+        body(*communicator);
       } catch (const std::exception& error) {
         errors[index] = std::current_exception();
-        communicators[index]->abort(error.what());  // so that the other ranks end, too
+        communicator->abort(error.what());  // so that the other ranks end, too
       }
     });
   }

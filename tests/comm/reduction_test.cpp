@@ -3,9 +3,6 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include <cmath>
-#include <vector>
-
 namespace lockstep {
 namespace {
 
@@ -35,34 +32,6 @@ TEST(RingChunksTest, CoversEveryElementOnce) {
       EXPECT_EQ(expected_begin, count) << count << " over " << world_size;
     }
   }
-}
-
-TEST(ReduceIntoTest, RoundsHalfPrecisionOncePerOperand) {
-  const at::Tensor into = at::full({1}, 2048.0, at::kHalf);
-  const at::Tensor one = at::full({1}, 1.0, at::kHalf);
-  // 2049 lies between the halves 2048 and 2050, and ties go to even.
-  reduce_into(into.data_ptr(), one.data_ptr(), 1, at::kHalf, ReduceOp::kSum);
-  EXPECT_EQ(into.item<float>(), 2048.0F);
-}
-
-TEST(ReduceIntoTest, RefusesOtherDtypes) {
-  bool a = true;
-  bool b = false;
-  EXPECT_THROW(reduce_into(&a, &b, 1, at::kBool, ReduceOp::kSum), std::invalid_argument);
-}
-
-TEST(ReduceInRingOrderTest, IsTheLeftFoldThatItClaims) {
-  // With float32, 1e8 + 1 = 1e8, so the order shows. One element is chunk 0: ranks 2, 1, 0.
-  const float inputs[3] = {1.0F, 1e8F, -1e8F};
-  const void* pointers[3] = {&inputs[0], &inputs[1], &inputs[2]};
-  float result = 0;
-  reduce_in_ring_order(&result, pointers, 1, at::kFloat, ReduceOp::kSum);
-  EXPECT_EQ(result, (inputs[2] + inputs[1]) + inputs[0]);  // 1
-  const float swapped[3] = {1e8F, 1.0F, -1e8F};
-  const void* swapped_pointers[3] = {&swapped[0], &swapped[1], &swapped[2]};
-  reduce_in_ring_order(&result, swapped_pointers, 1, at::kFloat, ReduceOp::kSum);
-  EXPECT_EQ(result, (swapped[2] + swapped[1]) + swapped[0]);  // (-1e8 + 1) + 1e8 = 0
-  EXPECT_NE(result, 1.0F);
 }
 
 TEST(CheckCollectiveTensorTest, SaysWhatIsWrong) {

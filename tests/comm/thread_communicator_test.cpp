@@ -6,9 +6,10 @@
 
 #include <atomic>
 #include <mutex>
+#include <thread>
 
 #include "comm/errors.h"
-#include "comm/reduction.h"
+#include "comm/fold.h"
 #include "tests/comm/collective_cases.h"
 #include "tests/comm/rank_threads.h"
 
@@ -34,13 +35,51 @@ TEST_P(ThreadCommunicatorTest, SumsInRingOrder) {
       pointers.push_back(inputs.back().const_data_ptr());
     }
     at::Tensor expected = at::empty({count});
-    reduce_in_ring_order(expected.data_ptr(), pointers, count, at::kFloat, ReduceOp::kSum);
+    void* const into = expected.data_ptr();
+    fold_ranks({&into, 1}, pointers, 0, count, ring_chunks(count, 4, world_size), {});
     testing::run_ranks(world_size, [&](Communicator& comm) {
       const at::Tensor sum = inputs[static_cast<std::size_t>(comm.rank())].clone();
       comm.all_reduce(sum)->wait();
       EXPECT_TRUE(at::equal(sum, expected)) << count << " floats on rank " << comm.rank();
     });
   }
+}
+
+// The tree does not depend on where an element lies: a tensor's sum is its halves' sums.
+TEST_P(ThreadCommunicatorTest, TreeOrderIsTheSameForEveryElement) {
+  const int world_size = GetParam();
+  const auto communicators =
+      make_thread_communicators(world_size, std::chrono::seconds(20), ReductionOrder::kTree);
+  constexpr std::int64_t kCount = 700001;
+  at::manual_seed(18);
+  std::vector<at::Tensor> inputs;
+  std::vector<const void*> pointers;
+  for (int rank = 0; rank < world_size; ++rank) {
+    inputs.push_back(at::randn({kCount}));
+    pointers.push_back(inputs.back().const_data_ptr());
+  }
+  const at::Tensor expected = at::empty({kCount});
+  void* const into = expected.data_ptr();
+  fold_inputs({&into, 1}, pointers, 0, kCount, {.order = ReductionOrder::kTree});
+  std::vector<std::thread> threads;
+  for (const CommunicatorPtr& comm : communicators) {
+    threads.emplace_back([&, comm] {
+      testing::check_all_collectives(*comm);
+      const at::Tensor whole = inputs[static_cast<std::size_t>(comm->rank())].clone();
+      const at::Tensor part = whole.narrow(0, 0, 12345).clone();
+      comm->all_reduce(whole)->wait();
+      comm->all_reduce(part)->wait();
+      EXPECT_TRUE(at::equal(whole, expected));
+      EXPECT_TRUE(at::equal(part, expected.narrow(0, 0, 12345)));
+      const std::int64_t sent = comm->bytes_sent();
+      const at::Tensor sized = at::ones({1000 * comm->world_size()});
+      comm->all_reduce(sized)->wait();
+      // What a ring sends: (W - 1) / W of the tensor twice. Chunks round up, so the last rank's is shorter.
+      EXPECT_NEAR(static_cast<double>(comm->bytes_sent() - sent), 2.0 * 4000 * (comm->world_size() - 1),
+                  4000.0 * 0.05 * comm->world_size());
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
 }
 
 INSTANTIATE_TEST_SUITE_P(WorldSizes, ThreadCommunicatorTest, ::testing::Values(1, 2, 3, 4, 5, 8));
