@@ -20,6 +20,7 @@ Identity run_identity(const TrainConfig& config, const Communicator& communicato
       {"drop last", config.drop_last ? "true" : "false"},
       {"sync batchnorm", config.sync_batchnorm ? "true" : "false"},
       {"precision", config.precision},
+      {"communication hook", config.comm_hook},
   };
 }
 

@@ -86,18 +86,24 @@ std::vector<Option<TrainConfig>> make_options() {
       {"device", kWhere, &C::device, "NAME", "auto (GPUs where there are any), cpu or cuda",
        one_of({"auto", "cpu", "cuda"})},
       {"backend", kWhere, &C::backend, "NAME",
-       "What carries the gradients: auto (nccl where each rank has a GPU of its own, shm for CPU ranks on one "
+       "What carries the gradients: auto (nccl where each rank has a GPU of its own, shm for CPU ranks on "
+       "one "
        "machine, else mpi, else gloo), nccl, shm, mpi or gloo",
        one_of({"auto", "nccl", "shm", "mpi", "gloo"})},
       {"precision", kWhere, &C::precision, "NAME",
        "32-true, or bf16-mixed: forward and backward pass in bfloat16",
        one_of({"32-true", "bf16-mixed"}, "16-mixed is not there yet")},
       {"reduction-order", kWhere, &C::reduction_order, "NAME",
-       "Order of the gradients' sum: pytorch (DDP's bits), tree (the same for every topology and bucket), fast "
+       "Order of the gradients' sum: pytorch (DDP's bits), tree (the same for every topology and bucket), "
+       "fast "
        "(the quickest), or auto (pytorch on the CPU, fast with nccl)",
        one_of({"auto", "pytorch", "tree", "fast"})},
       {"bucket-cap-mb", kWhere, &C::bucket_cap_mb, "MIB",
        "Gradients reduced together at most, MiB (the first: 1)", number_above_zero(1 << 20)},
+      {"comm-hook", kWhere, &C::comm_hook, "NAME",
+       "How gradients travel: none (as they are), fp16 or bf16 (rounded to half the bytes, as PyTorch's "
+       "compression hooks do)",
+       one_of({"none", "fp16", "bf16"})},
       {"num-threads", kWhere, &C::num_threads, "N",
        "CPU threads per rank; 0: the machine's cores shared by its ranks, or OMP_NUM_THREADS where that is "
        "set",
