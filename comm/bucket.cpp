@@ -1,7 +1,5 @@
 #include "comm/bucket.h"
 
-#include <ATen/ops/zeros.h>
-
 #include <map>
 #include <stdexcept>
 #include <string>
@@ -45,13 +43,14 @@ BucketAssignment assign_buckets(const std::vector<at::Tensor>& parameters,
   return buckets;
 }
 
-Bucket::Bucket(const std::vector<at::Tensor>& parameters, std::vector<std::int64_t> parameter_indices)
+Bucket::Bucket(const std::vector<at::Tensor>& parameters, std::vector<std::int64_t> parameter_indices,
+               Communicator& communicator)
     : parameter_indices_(std::move(parameter_indices)) {
   const at::Tensor& first = parameters.at(static_cast<std::size_t>(parameter_indices_.at(0)));
   std::int64_t elements = 0;
   for (const std::int64_t index : parameter_indices_)
     elements += parameters.at(static_cast<std::size_t>(index)).numel();
-  flat_ = at::zeros({elements}, first.options().requires_grad(false));
+  flat_ = communicator.allocate({elements}, first.options().requires_grad(false)).zero_();
   std::int64_t offset = 0;
   for (const std::int64_t index : parameter_indices_) {
     const at::Tensor& parameter = parameters[static_cast<std::size_t>(index)];

@@ -7,6 +7,8 @@
 #include <limits>
 #include <vector>
 
+#include "comm/communicator.h"
+
 namespace lockstep {
 
 // Parameter indices of each bucket, in the order in which their gradients lie in it.
@@ -28,8 +30,9 @@ BucketAssignment assign_buckets(const std::vector<at::Tensor>& parameters,
 // One bucket: flat memory and a view of it shaped like each of its parameters.
 class Bucket {
  public:
-  // Allocates zeroed memory of the parameters' dtype on their device.
-  Bucket(const std::vector<at::Tensor>& parameters, std::vector<std::int64_t> parameter_indices);
+  // Zeroed memory of the parameters' dtype on their device, from `communicator`.
+  Bucket(const std::vector<at::Tensor>& parameters, std::vector<std::int64_t> parameter_indices,
+         Communicator& communicator);
 
   const at::Tensor& flat() const { return flat_; }
   const std::vector<std::int64_t>& parameter_indices() const { return parameter_indices_; }

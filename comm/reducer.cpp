@@ -21,8 +21,9 @@ namespace lockstep {
 
 struct Reducer::State : std::enable_shared_from_this<Reducer::State> {
   struct ActiveBucket {
-    Bucket bucket;
-    std::size_t pending = 0;  // gradients that have not come yet
+    std::vector<std::int64_t> parameters;
+    std::optional<Bucket> memory;  // none over shared memory
+    std::size_t pending = 0;       // gradients that have not come yet
     WorkPtr work;
   };
   // Where a parameter's gradient goes.
@@ -35,6 +36,9 @@ struct Reducer::State : std::enable_shared_from_this<Reducer::State> {
   std::vector<at::Tensor> parameters;
   CommunicatorPtr communicator;
   ReducerOptions options;
+
+  std::unique_ptr<SharedGradients> shared;  // in place of the buckets' memory
+  bool deferred = false;
 
   std::mutex mutex;  // CUDA gradients arrive on the engine's device threads
   std::vector<ActiveBucket> buckets;
@@ -53,16 +57,18 @@ struct Reducer::State : std::enable_shared_from_this<Reducer::State> {
     buckets.clear();
     slots.assign(parameters.size(), {});
     for (std::size_t b = 0; b < assignment.size(); ++b) {
-      buckets.push_back({Bucket(parameters, assignment[b]), 0, nullptr});
+      buckets.push_back({assignment[b], std::nullopt, 0, nullptr});
+      if (!shared) buckets.back().memory.emplace(parameters, assignment[b], *communicator);
       for (std::size_t i = 0; i < assignment[b].size(); ++i) {
         slots[static_cast<std::size_t>(assignment[b][i])] = {b, i};
       }
     }
+    if (shared) shared->use_assignment(assignment);
   }
 
   BucketAssignment assignment() const {
     BucketAssignment result;
-    for (const ActiveBucket& active : buckets) result.push_back(active.bucket.parameter_indices());
+    for (const ActiveBucket& active : buckets) result.push_back(active.parameters);
     return result;
   }
 
@@ -74,7 +80,7 @@ struct Reducer::State : std::enable_shared_from_this<Reducer::State> {
     ready.assign(parameters.size(), false);
     if (!rebuilt) arrival_order.clear();
     for (ActiveBucket& active : buckets) {
-      active.pending = active.bucket.parameter_indices().size();
+      active.pending = active.parameters.size();
       active.work = nullptr;
     }
     torch::autograd::Engine::get_default_engine().queue_callback(
@@ -95,26 +101,29 @@ struct Reducer::State : std::enable_shared_from_this<Reducer::State> {
     ready[parameter] = true;
     --gradients_left;
     if (!rebuilt) arrival_order.push_back(static_cast<std::int64_t>(parameter));
+    check_dense(parameter);
+    --buckets[slots[parameter].bucket].pending;
+    if (shared) return shared->add(parameter);
     move_into_bucket(parameter);
-    ActiveBucket& active = buckets[slots[parameter].bucket];
-    --active.pending;
     while (next_bucket < buckets.size() && buckets[next_bucket].pending == 0) {
       if (gradients_left > 0) ++times.buckets_started_in_backward;
-      buckets[next_bucket].work = communicator->all_reduce(buckets[next_bucket].bucket.flat());
+      buckets[next_bucket].work = communicator->all_reduce(buckets[next_bucket].memory->flat());
       ++next_bucket;
     }
+  }
+
+  void check_dense(std::size_t parameter) const {
+    if (parameters[parameter].grad().layout() == at::kStrided) return;
+    throw std::invalid_argument("parameter " + names[parameter] +
+                                " has a sparse gradient, which cannot be averaged over "
+                                "ranks yet; make it dense (for an embedding: sparse = false)");
   }
 
   // The product is taken before the sum, as PyTorch does, and .grad becomes a view into the bucket.
   void move_into_bucket(std::size_t parameter) {
     const Slot& slot = slots[parameter];
-    const at::Tensor& view = buckets[slot.bucket].bucket.view(slot.index);
+    const at::Tensor& view = buckets[slot.bucket].memory->view(slot.index);
     at::Tensor& gradient = parameters[parameter].mutable_grad();
-    if (gradient.layout() != at::kStrided) {
-      throw std::invalid_argument("parameter " + names[parameter] +
-                                  " has a sparse gradient, which cannot be averaged over "
-                                  "ranks yet; make it dense (for an embedding: sparse = false)");
-    }
     at::Tensor into = view;
     at::mul_out(into, gradient, one_over_world_size);
     if (!gradient.is_alias_of(view)) gradient = view;
@@ -132,12 +141,26 @@ struct Reducer::State : std::enable_shared_from_this<Reducer::State> {
                                ": the backward pass gave no gradient to " + missing +
                                "; every parameter that requires a gradient must take part in the loss");
     }
+    if (shared) {
+      if (!deferred) average_in_place();
+      return;
+    }
     for (ActiveBucket& active : buckets) {
       const auto begin = std::chrono::steady_clock::now();
       active.work->wait();
-      times.exposed_wait_s += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+      times.exposed_wait_s += seconds_since(begin);
       active.work = nullptr;
     }
+  }
+
+  static double seconds_since(std::chrono::steady_clock::time_point begin) {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  }
+
+  void average_in_place() {
+    const auto begin = std::chrono::steady_clock::now();
+    shared->average();
+    times.exposed_wait_s += seconds_since(begin);
   }
 
   bool can_rebuild() const { return !rebuilt && arrival_order.size() == parameters.size(); }
@@ -215,6 +238,7 @@ Reducer::Reducer(std::vector<std::pair<std::string, at::Tensor>> parameters, Com
   // Checked here, so that a bad cap does not wait for the second step to be noticed.
   assign_buckets(state.parameters, registration_order,
                  {options.first_bucket_cap_bytes, options.bucket_cap_bytes});
+  state.shared = SharedGradients::create(state.parameters, state.communicator);
   state.use_assignment(assign_buckets(state.parameters, registration_order, {kUnlimitedBucketBytes}));
   state.one_over_world_size =
       at::scalar_tensor(1.0 / state.communicator->world_size(), at::TensorOptions().dtype(at::kDouble));
@@ -237,6 +261,33 @@ void Reducer::prepare_for_forward(bool synchronize) {
   state_->in_backward = false;
   state_->check_nothing_under_way();
   if (state_->can_rebuild()) state_->rebuild_buckets();
+  if (state_->shared) state_->shared->begin();
+}
+
+bool Reducer::can_defer() const {
+  return state_->shared != nullptr;
+}
+
+void Reducer::defer_averages(bool deferred) {
+  if (deferred && !can_defer())
+    throw std::logic_error("averages can be deferred where all ranks share memory only");
+  state_->deferred = deferred;
+}
+
+const std::vector<Shard>& Reducer::shards() const {
+  if (!can_defer()) throw std::logic_error("there are shards where all ranks share memory only");
+  return state_->shared->shards();
+}
+
+void Reducer::visit_shards(const SharedGradients::Visitor& visit) {
+  if (!state_->deferred) throw std::logic_error("the averages were not deferred");
+  state_->shared->visit_shards(visit);
+}
+
+void Reducer::average_now() {
+  if (!state_->deferred) throw std::logic_error("the averages were not deferred");
+  const std::scoped_lock lock(state_->mutex);
+  state_->average_in_place();
 }
 
 BucketHistory Reducer::history() const {

@@ -12,6 +12,8 @@
 
 #include "comm/bucket.h"
 #include "comm/communicator.h"
+#include "comm/shard_plan.h"
+#include "comm/shared_gradients.h"
 
 namespace lockstep {
 
@@ -39,6 +41,10 @@ struct ReductionTimes {
 // pass ends every .grad is a view into a bucket that holds the average over ranks. These are PyTorch
 // DistributedDataParallel's bits (docs/parity.md).
 //
+// Over shared memory there are no buckets to copy to: autograd makes the gradients where all ranks see them,
+// and when the backward pass has ended on all of them each rank averages its share of everybody's, in place.
+// The bits are those of the buckets.
+//
 // Every rank makes its Reducer with the same parameters in the same order. The parameters outlive it. Not
 // thread-safe; hooks run on the autograd engine's threads.
 class Reducer {
@@ -55,6 +61,18 @@ class Reducer {
   // .grad. Rebuilds the buckets after the first synchronised backward pass, agreed from rank 0 (a
   // collective).
   void prepare_for_forward(bool synchronize);
+
+  // Shared memory only: whether the averages may be left to visit_shards().
+  bool can_defer() const;
+  // From now on backward passes leave every rank's own gradients in .grad, and whoever updates the parameters
+  // calls visit_shards() after each that synchronises. Throws std::logic_error unless can_defer().
+  void defer_averages(bool deferred);
+  // This rank's shards (comm/shard_plan.h), by indices into the parameters that require a gradient.
+  const std::vector<Shard>& shards() const;
+  // A collective: SharedGradients::visit_shards(), then .grad is as it was.
+  void visit_shards(const SharedGradients::Visitor& visit);
+  // A collective: after a deferred backward pass, the averages into .grad after all (to clip them, say).
+  void average_now();
 
   BucketHistory history() const;
   // Continues with the buckets of a checkpoint. Throws std::invalid_argument unless each parameter is in it

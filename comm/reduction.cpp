@@ -9,6 +9,7 @@ namespace lockstep {
 namespace {
 
 constexpr std::int64_t kMaxSegmentBytes = 1 << 20;
+constexpr std::int64_t kCacheLineBytes = 64;
 
 std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
@@ -23,6 +24,13 @@ RingChunks ring_chunks(std::int64_t count, std::int64_t element_bytes, int world
       round_up(std::max<std::int64_t>(full_segments, 2 * static_cast<std::int64_t>(world_size)), world_size);
   const std::int64_t segment_bytes = round_up((bytes + segments - 1) / segments, element_bytes);
   return {segments / world_size * (segment_bytes / element_bytes), count};
+}
+
+Part part_of(std::int64_t count, std::int64_t element_bytes, int rank, int world_size) {
+  const std::int64_t per_line = std::max<std::int64_t>(kCacheLineBytes / element_bytes, 1);
+  const std::int64_t lines = (count + per_line - 1) / per_line;
+  const auto cut = [&](int r) { return std::min(count, lines * r / world_size * per_line); };
+  return {cut(rank), cut(rank + 1)};
 }
 
 std::string describe_collective(const std::string& name, std::uint64_t sequence, at::ScalarType dtype,

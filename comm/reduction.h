@@ -25,6 +25,13 @@ struct RingChunks {
 };
 RingChunks ring_chunks(std::int64_t count, std::int64_t element_bytes, int world_size);
 
+// A rank's share of `count` elements, cut at cache lines so that no two ranks write to one.
+struct Part {
+  std::int64_t begin = 0;
+  std::int64_t end = 0;
+};
+Part part_of(std::int64_t count, std::int64_t element_bytes, int rank, int world_size);
+
 // "all_reduce #7 (float32[1000])": how errors name a collective.
 std::string describe_collective(const std::string& name, std::uint64_t sequence, at::ScalarType dtype,
                                 std::int64_t count);

@@ -59,13 +59,6 @@ struct SharedControl {
   Slot& slot(std::uint64_t sequence) { return slots[sequence % kSlots]; }
 };
 
-Part part_of(std::int64_t count, std::int64_t element_bytes, int rank, int world_size) {
-  const std::int64_t per_line = std::max<std::int64_t>(kLine / element_bytes, 1);
-  const std::int64_t lines = (count + per_line - 1) / per_line;
-  const auto cut = [&](int r) { return std::min(count, lines * r / world_size * per_line); };
-  return {cut(rank), cut(rank + 1)};
-}
-
 std::int64_t SharedPeers::head_bytes() {
   return sizeof(SharedControl);
 }

@@ -19,13 +19,6 @@ inline constexpr std::uint32_t kStages = 4;             // staging buffers of ea
 
 struct SharedControl;
 
-// A rank's share of `count` elements, cut at cache lines so that no two ranks write to one.
-struct Part {
-  std::int64_t begin = 0;
-  std::int64_t end = 0;
-};
-Part part_of(std::int64_t count, std::int64_t element_bytes, int rank, int world_size);
-
 // At the head of each segment lies its rank's control block: counters that only it raises, a ring of
 // announcements of collectives, and staging buffers. Ranks count collectives, stages and phases alike, so
 // that "peer has reached n" is all there is to ask. Waits throw CommError, naming the peer and how far it has

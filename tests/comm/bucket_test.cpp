@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include "comm/thread_communicator.h"
+
 namespace lockstep {
 namespace {
 
@@ -43,7 +45,7 @@ TEST(AssignBucketsTest, RefusesACapOfZero) {
 
 TEST(BucketTest, ViewsLieInOneFlatTensor) {
   const std::vector<at::Tensor> parameters = {at::zeros({2, 3}), at::zeros({4}), at::zeros({})};
-  const Bucket bucket(parameters, {2, 0});
+  const Bucket bucket(parameters, {2, 0}, *make_thread_communicators(1, std::chrono::seconds(20)).front());
   EXPECT_EQ(bucket.flat().numel(), 7);
   EXPECT_EQ(bucket.view(1).sizes(), parameters[0].sizes());
   bucket.flat().copy_(at::arange(7, at::kFloat));

@@ -5,7 +5,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <mutex>
+
 #include "comm/errors.h"
+#include "comm/shared_memory_communicator.h"
 #include "tests/comm/rank_threads.h"
 
 namespace lockstep {
@@ -45,6 +48,13 @@ void expect_gradients(const NamedParameters& parameters, double scale) {
   }
 }
 
+CommunicatorPtr share_memory(CommunicatorPtr base) {
+  auto created =
+      SharedMemoryCommunicator::create(std::move(base), ReductionOrder::kPytorch, std::chrono::seconds(20));
+  if (!created.communicator) throw std::runtime_error(created.problem);
+  return created.communicator;
+}
+
 class ReducerTest : public ::testing::TestWithParam<int> {};
 
 TEST_P(ReducerTest, AveragesOverRanksBeforeAndAfterTheRebuild) {
@@ -68,6 +78,80 @@ TEST_P(ReducerTest, AveragesOverRanksBeforeAndAfterTheRebuild) {
     EXPECT_GT(reducer.times().buckets_started_in_backward,
               0);  // overlap: the first bucket does not wait for the last gradient
   });
+}
+
+// A gradient of 64 KiB and more is autograd's own tensor, small ones are copied; both with the buckets' bits.
+TEST_P(ReducerTest, SharedMemoryGivesTheBitsOfTheBuckets) {
+  const int world_size = GetParam();
+  constexpr int kSteps = 4;
+  const auto train = [&](std::vector<std::vector<at::Tensor>>& results, bool count_copies) {
+    results.assign(static_cast<std::size_t>(world_size), {});
+    const auto body = [&](Communicator& comm) {
+      const auto parameters = make_parameters({30, 40000, 7, 20000, 1});
+      const CommunicatorPtr shared(&comm, [](Communicator*) {});
+      Reducer reducer(parameters, shared, {.first_bucket_cap_bytes = 64, .bucket_cap_bytes = 100000});
+      auto generator = at::detail::createCPUGenerator(static_cast<std::uint64_t>(comm.rank()));
+      for (int step = 0; step < kSteps; ++step) {
+        if (step != 2) drop_gradients(parameters);  // once on top of the average before
+        reducer.prepare_for_forward(true);
+        at::Tensor loss = at::zeros({});
+        for (const auto& [name, parameter] : parameters)
+          loss = loss + (parameter.view({-1}) * at::randn({parameter.numel()}, generator)).sum();
+        loss.backward();
+        for (const auto& [name, parameter] : parameters)
+          results[static_cast<std::size_t>(comm.rank())].push_back(parameter.grad().clone());
+      }
+      if (count_copies) {
+        const auto& memory = dynamic_cast<SharedMemoryCommunicator&>(comm).memory();
+        for (const auto& [name, parameter] : parameters)
+          EXPECT_TRUE(memory->contains(parameter.grad().const_data_ptr(), 4)) << name;
+      }
+    };
+    testing::run_ranks(world_size, body, std::chrono::seconds(20),
+                       count_copies ? share_memory : std::function<CommunicatorPtr(CommunicatorPtr)>());
+  };
+  std::vector<std::vector<at::Tensor>> in_buckets;
+  std::vector<std::vector<at::Tensor>> in_place;
+  train(in_buckets, false);
+  train(in_place, true);
+  for (std::size_t rank = 0; rank < in_buckets.size(); ++rank) {
+    for (std::size_t i = 0; i < in_buckets[rank].size(); ++i)
+      EXPECT_TRUE(at::equal(in_buckets[rank][i], in_place[rank][i])) << "rank " << rank << ", " << i;
+  }
+}
+
+TEST_P(ReducerTest, DeferredAveragesAreVisitedShardByShard) {
+  const int world_size = GetParam();
+  std::vector<at::Tensor> seen = {at::zeros({30}), at::zeros({40001})};
+  std::mutex mutex;
+  testing::run_ranks(
+      world_size,
+      [&](Communicator& comm) {
+        const auto parameters = make_parameters({30, 40001});
+        Reducer reducer(parameters, {&comm, [](Communicator*) {}});
+        EXPECT_THROW(reducer.visit_shards({}), std::logic_error);
+        reducer.defer_averages(true);
+        for (int step = 0; step < 3; ++step) {
+          drop_gradients(parameters);
+          reducer.prepare_for_forward(true);
+          backward(parameters, 4.0 * world_size * (comm.rank() + 1));
+          expect_gradients(parameters, 4.0 * world_size * (comm.rank() + 1));  // this rank's own
+          reducer.visit_shards([&](std::size_t shard, std::int64_t begin, const at::Tensor& average) {
+            const std::scoped_lock lock(mutex);
+            seen[static_cast<std::size_t>(reducer.shards()[shard].parameter)]
+                .narrow(0, begin, average.numel())
+                .add_(average);
+          });
+        }
+        reducer.average_now();
+        expect_gradients(parameters, 2.0 * world_size * (world_size + 1));
+      },
+      std::chrono::seconds(20), share_memory);
+  // Each element once a step.
+  for (std::size_t i = 0; i < seen.size(); ++i) {
+    const double expected = 3.0 * 2.0 * world_size * (world_size + 1) * static_cast<double>(i + 1);
+    EXPECT_TRUE(at::equal(seen[i], at::full_like(seen[i], expected)));
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(WorldSizes, ReducerTest, ::testing::Values(1, 2, 3, 4));

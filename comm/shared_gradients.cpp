@@ -1,0 +1,195 @@
+#include "comm/shared_gradients.h"
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "comm/fold.h"
+#include "comm/reduction.h"
+
+namespace lockstep {
+namespace {
+
+constexpr std::int64_t kTileBytes = 32 << 10;  // stays in the first-level cache on the way to its visitor
+constexpr std::int64_t kLine = 64;
+
+std::vector<std::int64_t> sizes_of(const std::vector<at::Tensor>& parameters) {
+  std::vector<std::int64_t> bytes;
+  for (const at::Tensor& parameter : parameters)
+    bytes.push_back(static_cast<std::int64_t>(parameter.nbytes()));
+  return bytes;
+}
+
+std::int64_t element_bytes_of(const at::Tensor& tensor) {
+  return static_cast<std::int64_t>(tensor.element_size());
+}
+
+}  // namespace
+
+std::unique_ptr<SharedGradients> SharedGradients::create(const std::vector<at::Tensor>& parameters,
+                                                         const CommunicatorPtr& communicator) {
+  auto shared = std::dynamic_pointer_cast<SharedMemoryCommunicator>(communicator);
+  const auto fits = [](const at::Tensor& parameter) {
+    return parameter.is_cpu() && parameter.is_floating_point() && parameter.is_non_overlapping_and_dense();
+  };
+  if (!shared || !std::all_of(parameters.begin(), parameters.end(), fits)) return nullptr;
+  return std::unique_ptr<SharedGradients>(new SharedGradients(parameters, std::move(shared)));
+}
+
+SharedGradients::SharedGradients(std::vector<at::Tensor> parameters,
+                                 std::shared_ptr<SharedMemoryCommunicator> communicator)
+    : parameters_(std::move(parameters)),
+      communicator_(std::move(communicator)),
+      memory_(communicator_->memory(), sizes_of(parameters_)),
+      slots_(parameters_.size()),
+      places_(parameters_.size()),
+      tile_(kTileBytes) {
+  const SharedMemory& memory = *communicator_->memory();
+  table_ = communicator_->memory()->allocate_tensor({static_cast<std::int64_t>(parameters_.size())},
+                                                    at::TensorOptions().dtype(at::kLong));
+  // The slots of small gradients lie together.
+  std::int64_t small_bytes = 0;
+  std::vector<ParameterSize> sizes;
+  for (const at::Tensor& parameter : parameters_) {
+    sizes.push_back({parameter.numel(), element_bytes_of(parameter)});
+    const auto bytes = static_cast<std::int64_t>(parameter.nbytes());
+    if (bytes < GradientMemory::kSmallestBytes) small_bytes += (bytes + kLine - 1) / kLine * kLine;
+  }
+  const at::Tensor small = communicator_->memory()->allocate_tensor({small_bytes}, at::kByte);
+  if (!table_.defined() || !small.defined()) throw std::runtime_error("no shared memory left for gradients");
+  table_.zero_();
+  auto* next = static_cast<std::byte*>(small.data_ptr());
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    const auto bytes = static_cast<std::int64_t>(parameters_[i].nbytes());
+    if (bytes >= GradientMemory::kSmallestBytes) continue;
+    slots_[i] = at::from_blob(
+        next, parameters_[i].sizes(), parameters_[i].strides(), [small](void*) {},
+        parameters_[i].options().requires_grad(false));
+    next += (bytes + kLine - 1) / kLine * kLine;
+  }
+  shards_ = plan_shards(sizes, memory.world_size())[static_cast<std::size_t>(memory.rank())];
+}
+
+void SharedGradients::use_assignment(const BucketAssignment& assignment) {
+  for (const auto& bucket : assignment) {
+    std::int64_t elements = 0;
+    for (const std::int64_t index : bucket) elements += parameters_[static_cast<std::size_t>(index)].numel();
+    std::int64_t offset = 0;
+    for (const std::int64_t index : bucket) {
+      places_[static_cast<std::size_t>(index)] = {offset, elements};
+      offset += parameters_[static_cast<std::size_t>(index)].numel();
+    }
+  }
+}
+
+void SharedGradients::begin() {
+  memory_.activate();
+}
+
+// Made when it is first needed: most large gradients never are.
+at::Tensor SharedGradients::slot(std::size_t parameter) {
+  at::Tensor& slot = slots_[parameter];
+  if (!slot.defined()) {
+    const at::Tensor& like = parameters_[parameter];
+    const at::Tensor flat =
+        communicator_->memory()->allocate_tensor({like.numel()}, like.options().requires_grad(false));
+    if (!flat.defined()) throw std::runtime_error("no shared memory left for gradients");
+    slot = flat.as_strided(like.sizes(), like.strides());
+  }
+  return slot;
+}
+
+void SharedGradients::add(std::size_t parameter) {
+  at::Tensor& gradient = parameters_[parameter].mutable_grad();
+  const SharedMemory& memory = *communicator_->memory();
+  const bool is_shared =
+      gradient.scalar_type() == parameters_[parameter].scalar_type() &&
+      gradient.strides() == parameters_[parameter].strides() &&
+      memory.contains(gradient.const_data_ptr(), static_cast<std::int64_t>(gradient.nbytes()));
+  if (!is_shared) {
+    const at::Tensor copy = slot(parameter);
+    copy.copy_(gradient);
+    gradient = copy.variable_data();  // to autograd no view, so that zero_grad() may detach it in place
+  }
+  table_.mutable_data_ptr<std::int64_t>()[parameter] = memory.offset_of(gradient.const_data_ptr());
+}
+
+// Elements [begin, end) of a shard: into `tile`, or, where that is null, into all ranks' gradients.
+void SharedGradients::fold(const Shard& shard, std::span<std::byte* const> tables, std::int64_t begin,
+                           std::int64_t end, void* tile) const {
+  const auto index = static_cast<std::size_t>(shard.parameter);
+  const at::Tensor& parameter = parameters_[index];
+  const Place& place = places_[index];
+  const std::int64_t element_bytes = element_bytes_of(parameter);
+  const SharedMemory& memory = *communicator_->memory();
+  // To fold_ranks() a bucket is one tensor: it gets pointers to where its first element would be.
+  const std::int64_t shift = place.offset * element_bytes;
+  std::vector<const void*> inputs;
+  std::vector<void*> outputs;
+  for (std::size_t r = 0; r < tables.size(); ++r) {
+    const auto offset = reinterpret_cast<const std::int64_t*>(tables[r])[index];
+    std::byte* gradient = memory.at(static_cast<int>(r), offset) - shift;
+    inputs.push_back(gradient);
+    if (tile == nullptr) outputs.push_back(gradient);
+  }
+  if (tile != nullptr) outputs.push_back(static_cast<std::byte*>(tile) - shift - begin * element_bytes);
+  const int world_size = static_cast<int>(tables.size());
+  fold_ranks(outputs, inputs, place.offset + begin, place.offset + end,
+             ring_chunks(place.bucket_elements, element_bytes, world_size),
+             {.dtype = parameter.scalar_type(),
+              .order = communicator_->reduction_order(),
+              .scale = 1.0 / world_size});
+}
+
+// Ranks that disagree on what they average are told so.
+std::int64_t SharedGradients::tag() const {
+  std::int64_t elements = 0;
+  for (const at::Tensor& parameter : parameters_) elements += parameter.numel();
+  return elements;
+}
+
+void SharedGradients::average() {
+  memory_.deactivate();
+  if (communicator_->world_size() == 1) return;
+  std::int64_t bytes = 0;
+  communicator_
+      ->exchange(tag(), table_.const_data_ptr(),
+                 [&](std::span<std::byte* const> tables) {
+                   for (const Shard& shard : shards_) {
+                     fold(shard, tables, shard.begin, shard.end, nullptr);
+                     bytes += shard.size() *
+                              element_bytes_of(parameters_[static_cast<std::size_t>(shard.parameter)]);
+                   }
+                 })
+      ->wait();
+  // The peers' gradients came from them; the averages went to them.
+  communicator_->add_bytes_sent(2 * bytes * (communicator_->world_size() - 1));
+}
+
+void SharedGradients::visit_shards(const Visitor& visit) {
+  memory_.deactivate();
+  std::int64_t bytes = 0;
+  communicator_
+      ->exchange(
+          tag(), table_.const_data_ptr(),
+          [&](std::span<std::byte* const> tables) {
+            for (std::size_t s = 0; s < shards_.size(); ++s) {
+              const Shard& shard = shards_[s];
+              const at::Tensor& parameter = parameters_[static_cast<std::size_t>(shard.parameter)];
+              const std::int64_t tile = kTileBytes / element_bytes_of(parameter);
+              for (std::int64_t begin = shard.begin; begin < shard.end; begin += tile) {
+                const std::int64_t end = std::min(shard.end, begin + tile);
+                fold(shard, tables, begin, end, tile_.data());
+                visit(s, begin,
+                      at::from_blob(tile_.data(), {end - begin}, parameter.options().requires_grad(false)));
+              }
+              bytes += shard.size() * element_bytes_of(parameter);
+            }
+          })
+      ->wait();
+  communicator_->add_bytes_sent(2 * bytes * (communicator_->world_size() - 1));
+}
+
+}  // namespace lockstep

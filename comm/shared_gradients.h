@@ -1,0 +1,70 @@
+// SharedGradients: the averaging of gradients that lie in shared memory, without buckets to copy them to.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "comm/bucket.h"
+#include "comm/gradient_memory.h"
+#include "comm/shard_plan.h"
+#include "comm/shared_memory_communicator.h"
+
+namespace lockstep {
+
+// Gradients that autograd made in shared memory (comm/gradient_memory.h) are used where they are; others are
+// copied to a slot there. When a backward pass has ended on all ranks, each folds its shard of all ranks'
+// gradients. The sums have the bits that buckets of the same assignment would give: the order depends on an
+// element's place in its bucket, not on who adds.
+class SharedGradients {
+ public:
+  // Null where `communicator` is none of shared memory or a parameter is not on the CPU. A collective.
+  static std::unique_ptr<SharedGradients> create(const std::vector<at::Tensor>& parameters,
+                                                 const CommunicatorPtr& communicator);
+
+  // The buckets whose sums are to be had.
+  void use_assignment(const BucketAssignment& assignment);
+  // Before a backward pass, on the thread that will do it.
+  void begin();
+  // `parameter` has its .grad. Throws std::runtime_error if there is no shared memory left to copy it to.
+  void add(std::size_t parameter);
+  // After the last add(). Every rank calls one of the two, both of which are collectives that block.
+  //
+  // Every .grad becomes the average over ranks.
+  void average();
+  // This rank's shards of the averages, a tile at a time: `visit(s, begin, average)` gets the elements
+  // [begin, begin + average.numel()) of the parameter of shards()[s], 1-D, in memory that the next call
+  // overwrites. The gradients stay as they are.
+  using Visitor = std::function<void(std::size_t shard, std::int64_t begin, const at::Tensor& average)>;
+  void visit_shards(const Visitor& visit);
+
+  const std::vector<Shard>& shards() const { return shards_; }
+
+ private:
+  // Where a parameter lies in its bucket.
+  struct Place {
+    std::int64_t offset = 0;  // elements
+    std::int64_t bucket_elements = 0;
+  };
+  SharedGradients(std::vector<at::Tensor> parameters, std::shared_ptr<SharedMemoryCommunicator> communicator);
+  at::Tensor slot(std::size_t parameter);
+  void fold(const Shard& shard, std::span<std::byte* const> tables, std::int64_t begin, std::int64_t end,
+            void* tile) const;
+  std::int64_t tag() const;
+
+  std::vector<at::Tensor> parameters_;
+  std::shared_ptr<SharedMemoryCommunicator> communicator_;
+  GradientMemory memory_;
+  at::Tensor table_;  // (parameters) int64: where each gradient lies in this rank's segment
+  std::vector<at::Tensor> slots_;
+  std::vector<Place> places_;
+  std::vector<Shard> shards_;
+  std::vector<char> tile_;
+};
+
+}  // namespace lockstep
