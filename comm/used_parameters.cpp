@@ -1,6 +1,7 @@
 #include "comm/used_parameters.h"
 
 #include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
 
 #include <utility>
 

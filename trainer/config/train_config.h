@@ -36,6 +36,7 @@ struct TrainConfig {
   std::string comm_hook = "none";        // none | fp16 | bf16
   int num_threads = 0;                   // CPU threads per rank; 0: the machine's cores shared by its ranks
   int num_workers = 1;                   // data loading threads per rank
+  std::string bucket_cap = "fixed";      // fixed (at bucket_cap_mb) | auto (measured)
   double bucket_cap_mb = 25.0;           // MiB; the first bucket holds at most 1 MiB, as in PyTorch
   double timeout_s = 600.0;              // of every wait for another rank
   std::string master_addr;               // gloo's rendezvous; empty: MASTER_ADDR

@@ -98,6 +98,9 @@ std::vector<Option<TrainConfig>> make_options() {
        "fast "
        "(the quickest), or auto (pytorch on the CPU, fast with nccl)",
        one_of({"auto", "pytorch", "tree", "fast"})},
+      {"bucket-cap", kWhere, &C::bucket_cap, "NAME",
+       "fixed (--bucket-cap-mb), or auto: chosen once the link and the first steps have been measured",
+       one_of({"fixed", "auto"})},
       {"bucket-cap-mb", kWhere, &C::bucket_cap_mb, "MIB",
        "Gradients reduced together at most, MiB (the first: 1)", number_above_zero(1 << 20)},
       {"comm-hook", kWhere, &C::comm_hook, "NAME",
