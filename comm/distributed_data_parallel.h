@@ -70,16 +70,19 @@ class DistributedDataParallel {
   void join(Loop&& loop) {
     if (joining_) throw std::logic_error("join() within join()");
     check_can_join(*module_);
+    reducer_.begin_join();
     joining_ = true;
     try {
       std::forward<Loop>(loop)();
     } catch (...) {
       joining_ = false;
+      reducer_.end_join();
       throw;
     }
     joining_ = false;
     bool ended_last = true;
     while (shadow_pass()) ended_last = false;
+    reducer_.end_join();
     std::vector<at::Tensor> state = buffers_;
     for (const auto& [name, parameter] : module_parameters(*module_)) state.push_back(parameter);
     broadcast_tensors(state, *communicator_, agree_on_rank(ended_last, *communicator_));

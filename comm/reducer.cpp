@@ -108,6 +108,7 @@ void Reducer::prepare_for_forward(bool synchronize) {
 
 void Reducer::shadow_backward() {
   const std::scoped_lock lock(state_->mutex);
+  if (state_->shared) throw std::logic_error("shadow_backward() outside a join");
   state_->shadow();
 }
 
@@ -161,7 +162,9 @@ BucketHistory Reducer::history() const {
   // The first pass is through but the buckets wait for the next forward pass to be rebuilt: a resume has to
   // do that pass with the rebuilt ones, too. The order is this rank's, which is the one that counts on rank
   // 0.
-  if (state_->can_rebuild()) return {state_->assignment_by_arrival(state_->arrival_order), true};
+  // Caps that are still to be chosen cannot be had without the others.
+  if (state_->can_rebuild() && !state_->measures())
+    return {state_->assignment_by_arrival(state_->arrival_order), true};
   return {state_->assignment(), state_->rebuilt};
 }
 
