@@ -36,7 +36,7 @@ class TraceTest(RunTest):
         self.assertTrue(names[(2, "process_name")]["name"].startswith("rank 2 on "))
 
     def test_events_lie_where_they_belong(self):
-        trace = self.trace("--max-steps", "12", "--bucket-cap-mb", "0.1", "--trace-steps", "2")
+        trace = self.trace("--backend", "mpi", "--max-steps", "12", "--bucket-cap-mb", "0.1", "--trace-steps", "2")
         for rank in range(RANKS):
             events = [e for e in trace["traceEvents"] if e["pid"] == rank and e["ph"] != "M"]
             of = lambda category: [e for e in events if e["cat"] == category]  # noqa: E731
@@ -55,6 +55,14 @@ class TraceTest(RunTest):
                     self.assertGreater(line[1]["args"]["bytes"], 0)
                     self.assertTrue(contains(backward, line[1]))
             self.assertEqual(len(of("part")), len([p for p in of("part") if any(contains(step, p) for step in steps)]))
+
+    def test_gradients_averaged_in_shared_memory(self):
+        trace = self.trace("--backend", "shm", "--max-steps", "12", "--trace-steps", "2")
+        for rank in range(RANKS):
+            spans = [e for e in trace["traceEvents"] if e["pid"] == rank and e["ph"] == "X"]
+            for step in (e for e in spans if e["cat"] == "step"):
+                waits = [e["name"] for e in spans if e["cat"] == "wait" and contains(step, e)]
+                self.assertEqual(len(waits), 1)  # all of them in one go, in the backward pass or in the update
 
     def test_a_short_run_is_traced_to_its_end(self):
         trace = self.trace("--max-steps", "2")
