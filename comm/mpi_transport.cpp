@@ -29,19 +29,13 @@ void check(int code, const std::string& what, int peer = CommError::kUnknownPeer
 class MpiTransport final : public Transport {
  public:
   explicit MpiTransport(const Placement& placement) {
-    int initialized = 0;
-    MPI_Initialized(&initialized);
-    if (initialized) throw CommError("MPI was already initialised by somebody else in this process");
-    int granted = 0;
-    check(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &granted), "MPI_Init_thread");
-    if (granted < MPI_THREAD_FUNNELED) {
-      throw CommError("this MPI grants no thread support (MPI_THREAD_FUNNELED is needed)");
-    }
-    MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
-    MPI_Comm_rank(MPI_COMM_WORLD, &rank_);
-    MPI_Comm_size(MPI_COMM_WORLD, &world_size_);
+    initialise();
+    check(MPI_Comm_dup(MPI_COMM_WORLD, &comm_), "MPI_Comm_dup");  // our messages meet nobody else's
+    MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN);
+    MPI_Comm_rank(comm_, &rank_);
+    MPI_Comm_size(comm_, &world_size_);
     if (rank_ != placement.rank || world_size_ != placement.world_size) {
-      MPI_Finalize();
+      close();
       throw std::invalid_argument(
           "MPI says rank " + std::to_string(rank_) + " of " + std::to_string(world_size_) +
           ", the environment (" + to_string(placement.launched_by) + ") says rank " +
@@ -55,19 +49,21 @@ class MpiTransport final : public Transport {
 
   Request send(const void* data, std::size_t bytes, int peer) override {
     const Request slot = take_slot(bytes, peer, /*is_receive=*/false);
-    started(MPI_Isend(data, to_count(bytes), MPI_BYTE, peer, kTag, MPI_COMM_WORLD, &at(slot).request), "send",
-            peer);
+    started(MPI_Isend(data, to_count(bytes), MPI_BYTE, peer, kTag, comm_, &at(slot).request), "send", peer);
     return slot;
   }
 
   Request receive(void* data, std::size_t bytes, int peer) override {
     const Request slot = take_slot(bytes, peer, /*is_receive=*/true);
-    started(MPI_Irecv(data, to_count(bytes), MPI_BYTE, peer, kTag, MPI_COMM_WORLD, &at(slot).request),
-            "receive", peer);
+    started(MPI_Irecv(data, to_count(bytes), MPI_BYTE, peer, kTag, comm_, &at(slot).request), "receive",
+            peer);
     return slot;
   }
 
-  void close() override { MPI_Finalize(); }
+  void close() override {
+    MPI_Comm_free(&comm_);
+    if (finalises_) MPI_Finalize();
+  }
 
   // Nothing that does not wait: the launcher ends the peers once this process has left.
   void fail(const std::string& /*reason*/) override {}
@@ -89,6 +85,25 @@ class MpiTransport final : public Transport {
   }
 
  private:
+  // Where the process uses MPI itself, MPI is its to finalise.
+  void initialise() {
+    int initialized = 0;
+    MPI_Initialized(&initialized);
+    finalises_ = initialized == 0;
+    int granted = 0;
+    if (finalises_) {
+      check(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &granted), "MPI_Init_thread");
+      if (granted >= MPI_THREAD_FUNNELED) return;
+      throw CommError("this MPI grants no thread support (MPI_THREAD_FUNNELED is needed)");
+    }
+    MPI_Query_thread(&granted);
+    if (granted < MPI_THREAD_SERIALIZED) {
+      throw CommError(
+          "MPI was already initialised in this process without MPI_THREAD_SERIALIZED, which a second thread "
+          "needs");
+    }
+  }
+
   struct Message {
     MPI_Request request = MPI_REQUEST_NULL;
     std::size_t bytes = 0;
@@ -129,6 +144,8 @@ class MpiTransport final : public Transport {
                     message.peer);
   }
 
+  MPI_Comm comm_ = MPI_COMM_NULL;
+  bool finalises_ = true;
   int rank_ = 0;
   int world_size_ = 1;
   std::vector<Message> messages_;

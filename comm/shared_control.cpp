@@ -163,6 +163,13 @@ template <typename FlagOf>
 void SharedPeers::wait_for(int peer, FlagOf flag_of, std::uint32_t target,
                            const CollectiveSignature& signature, const WaitLimit& limit) {
   SharedFlag& flag = flag_of(control(peer));
+  if (flag.reached(target)) return;
+  // Adds up until the peer has come or has failed to.
+  const struct Waiting {
+    double& total;
+    std::chrono::steady_clock::time_point begin = std::chrono::steady_clock::now();
+    ~Waiting() { total += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(); }
+  } waiting{waited_s_};
   for (int i = 0; i < spins_; ++i) {
     if (flag.reached(target)) return;
     relax();

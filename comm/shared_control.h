@@ -55,6 +55,9 @@ class SharedPeers {
                       const WaitLimit& limit);
   std::byte* staging(int rank, std::uint32_t stage) const;
 
+  // Seconds that this rank has waited for others so far.
+  double waited_s() const { return waited_s_; }
+
   // Ends the peers' waits with `reason`. From any thread; the first reason stays.
   void give_up(const std::string& reason) noexcept;
 
@@ -73,6 +76,7 @@ class SharedPeers {
   const std::atomic<bool>& aborted_;
   std::vector<SharedControl*> controls_;
   int spins_ = 0;
+  double waited_s_ = 0.0;
   std::uint32_t completed_by_all_ = 0;
   std::atomic<bool> gave_up_{false};
 };

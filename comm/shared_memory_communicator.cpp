@@ -31,6 +31,7 @@ class SharedMemoryCommunicator::Engine : public std::enable_shared_from_this<Eng
   ReductionOrder order() const { return order_; }
   const std::shared_ptr<SharedMemory>& memory() const { return peers_.memory(); }
   std::int64_t bytes_sent() const { return bytes_sent_.load(std::memory_order_relaxed); }
+  double waited_s() const { return peers_.waited_s(); }
   void add_bytes_sent(std::int64_t bytes) { bytes_sent_.fetch_add(bytes, std::memory_order_relaxed); }
 
   WorkPtr submit(CollectiveSignature signature, at::Tensor output, at::Tensor input, Body body = {},
@@ -481,6 +482,9 @@ std::int64_t SharedMemoryCommunicator::bytes_sent() const {
 }
 const std::shared_ptr<SharedMemory>& SharedMemoryCommunicator::memory() const {
   return engine_->memory();
+}
+double SharedMemoryCommunicator::waited_s() const {
+  return engine_->waited_s();
 }
 void SharedMemoryCommunicator::add_bytes_sent(std::int64_t bytes) {
   engine_->add_bytes_sent(bytes);

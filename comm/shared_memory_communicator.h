@@ -54,6 +54,8 @@ class SharedMemoryCommunicator final : public Communicator {
   using Body = std::function<void(std::span<std::byte* const> places)>;
   WorkPtr exchange(std::int64_t tag, const void* mine, Body body);
   const std::shared_ptr<SharedMemory>& memory() const;
+  // Seconds that this rank has waited for others so far.
+  double waited_s() const;
   // What exchange() should count as sent.
   void add_bytes_sent(std::int64_t bytes);
 

@@ -4,6 +4,7 @@
 #include <iostream>
 #include <stdexcept>
 
+#include "launch/bench_command.h"
 #include "launch/rank_command.h"
 #include "launch/train_command.h"
 #include "sampler/data_error.h"
@@ -54,14 +55,14 @@ int dispatch(std::vector<std::string> arguments) {
   if (first == "--version") {
     std::cout << "lockstep " LOCKSTEP_VERSION "\n";
   } else if (asks_about_one) {
-    std::cout << find_command(arguments.front()).help();
+    std::cout << find_command(arguments.front()).help({arguments.begin() + 1, arguments.end()});
   } else if (first == "help" || first == "--help" || first == "-h") {
     std::cout << overview();
   } else {
     const Command& command = find_command(first);
     // An unlisted command's arguments are another program's, --help included.
     if (!command.summary.empty() && asks_for_help(arguments)) {
-      std::cout << command.help();
+      std::cout << command.help(arguments);
       return 0;
     }
     return command.run(arguments);
@@ -80,6 +81,8 @@ const std::vector<Command>& commands() {
   static const std::vector<Command> table = {
       {"train", "Trains a model, one process per GPU or per share of the cores", run_train_command,
        train_command_help},
+      {"bench", "Measures collectives and training steps beside those of Gloo, MPI and PyTorch",
+       run_bench_command, bench_command_help},
       {"rank", "", run_rank_command, rank_command_help},
   };
   return table;

@@ -11,7 +11,8 @@ struct Command {
   std::string summary;  // one line of the help; empty: not listed there
   // Runs it; the exit code. Throws std::invalid_argument and DataError for the user's errors.
   int (*run)(const std::vector<std::string>& arguments);
-  std::string (*help)();
+  // Of all of it, or of what `arguments` name.
+  std::string (*help)(const std::vector<std::string>& arguments);
 };
 
 // A new command is a file of its own and a row here.

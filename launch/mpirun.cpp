@@ -30,6 +30,10 @@ void set_ours(Environment& environment, const JobPlan& plan) {
   if (!plan.exit_dir.empty()) {
     environment["LOCKSTEP_EXIT_DIR"] = plan.exit_dir.string();
   }
+  environment.erase("LOCKSTEP_COMMAND");
+  if (!plan.command_text.empty()) {
+    environment["LOCKSTEP_COMMAND"] = plan.command_text;
+  }
   environment.erase("LOCKSTEP_TTY_COLUMNS");
   if (plan.stdout_columns) {
     environment["LOCKSTEP_TTY_COLUMNS"] = std::to_string(*plan.stdout_columns);
@@ -61,7 +65,7 @@ void set_defaults(Environment& environment, const JobPlan& plan) {
 
 // Open MPI sends its own variables to other hosts by itself, everybody else's only with -x.
 bool travels(std::string_view name) {
-  constexpr std::array kPrefixes = {"LOCKSTEP_", "NCCL_", "TORCH_NCCL_", "MALLOC_"};
+  constexpr std::array kPrefixes = {"LOCKSTEP_", "NCCL_", "TORCH_NCCL_", "GLOO_", "MALLOC_"};
   return name == "OMP_NUM_THREADS" ||
          std::any_of(kPrefixes.begin(), kPrefixes.end(),
                      [&](const char* prefix) { return name.starts_with(prefix); });
@@ -91,6 +95,19 @@ void append_mpirun(std::vector<std::string>& arguments, const JobPlan& plan, con
   }
 }
 
+}  // namespace
+
+Environment current_environment() {
+  Environment environment;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string_view text(*entry);
+    if (const std::size_t equals = text.find('='); equals != std::string_view::npos) {
+      environment.emplace(text.substr(0, equals), text.substr(equals + 1));
+    }
+  }
+  return environment;
+}
+
 std::string shell_quoted(const std::string& word) {
   constexpr std::string_view kPlain =
       "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./:,@%";
@@ -107,19 +124,6 @@ std::string shell_quoted(const std::string& word) {
   }
   quoted.push_back('\'');
   return quoted;
-}
-
-}  // namespace
-
-Environment current_environment() {
-  Environment environment;
-  for (char** entry = environ; *entry != nullptr; ++entry) {
-    const std::string_view text(*entry);
-    if (const std::size_t equals = text.find('='); equals != std::string_view::npos) {
-      environment.emplace(text.substr(0, equals), text.substr(equals + 1));
-    }
-  }
-  return environment;
 }
 
 JobCommand build_job_command(const JobPlan& plan, const Environment& current) {

@@ -26,6 +26,7 @@ struct JobPlan {
   int cores = 1;                          // that this process may use
   bool warm_heap = true;
   bool is_root = false;
+  std::string command_text;           // what the user typed; empty: the ranks need not know
   std::filesystem::path exit_dir;     // absolute; empty in a dry run
   std::optional<int> stdout_columns;  // where standard output is a terminal
   bool stderr_is_terminal = false;
@@ -42,6 +43,9 @@ struct JobCommand {
 // What the user has set in `current` is kept, but for variables in which only the launcher knows the truth
 // (docs/launch.md).
 JobCommand build_job_command(const JobPlan& plan, const Environment& current);
+
+// One word for a shell, in quotes where needed.
+std::string shell_quoted(const std::string& word);
 
 // One line for a shell that does the same: only what differs from `current`, then the command; quoted where
 // needed.

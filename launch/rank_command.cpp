@@ -255,7 +255,7 @@ int run_rank_command(const std::vector<std::string>& arguments) {
   return code_for_mpirun(dir, end);
 }
 
-std::string rank_command_help() {
+std::string rank_command_help(const std::vector<std::string>& /*arguments*/) {
   return "usage: lockstep rank none|stdout|stderr|both PROGRAM ...\n";
 }
 

@@ -22,6 +22,6 @@ namespace lockstep {
 // (codes 0, 10 and 12), so that nobody is terminated; otherwise its code, 128 + its signal, or 11 if it
 // returned 0 without a report.
 int run_rank_command(const std::vector<std::string>& arguments);
-std::string rank_command_help();
+std::string rank_command_help(const std::vector<std::string>& arguments);
 
 }  // namespace lockstep

@@ -158,7 +158,7 @@ class Supervision {
     }
     ++requests_;
     if (requests_ == 1) {
-      job_.say("pausing after this step; a second signal stops at once");
+      job_.say(job_.on_first_signal);
     } else if (requests_ == 2) {
       job_.say("stopping now");
       tell(SIGTERM);

@@ -17,6 +17,7 @@ struct SupervisedJob {
   int world_size = 1;
   std::filesystem::path exit_dir;               // where ranks note that they have started
   std::function<void(const std::string&)> say;  // one line for the user
+  std::string on_first_signal = {};             // what is said then
 };
 
 struct JobStatus {

@@ -9,6 +9,6 @@ namespace lockstep {
 // Returns the exit code (docs/launch.md). Throws std::invalid_argument (2) and DataError (3) before anything
 // is started.
 int run_train_command(const std::vector<std::string>& arguments);
-std::string train_command_help();
+std::string train_command_help(const std::vector<std::string>& arguments = {});
 
 }  // namespace lockstep

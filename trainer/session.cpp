@@ -2,6 +2,7 @@
 
 #include <ATen/Parallel.h>
 #include <c10/cuda/CUDAFunctions.h>
+#include <malloc.h>
 #include <torch/csrc/jit/serialization/pickle.h>
 #include <torch/version.h>
 
@@ -9,6 +10,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <future>
+#include <limits>
 #include <sstream>
 #include <stdexcept>
 #include <thread>
@@ -212,7 +214,23 @@ SessionEnd train(const TrainConfig& config, Communicator& communicator, const Co
 
 }  // namespace
 
+namespace {
+
+// A gradient of some MiB is taken from the system anew in every step by default, and each of its pages costs
+// a fault. What glibc is told here makes it keep everything.
+void keep_heap_warm() {
+#ifdef __GLIBC__
+  constexpr int kTopPadBytes = 256 << 20;
+  mallopt(M_MMAP_MAX, 0);
+  mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
+  mallopt(M_TOP_PAD, kTopPadBytes);
+#endif
+}
+
+}  // namespace
+
 SessionEnd run_session(const TrainConfig& config, const Placement& placement) {
+  if (config.warm_heap) keep_heap_warm();
   at::set_num_threads(choose_num_threads(config.num_threads, placement));
   // Files are read while the ranks find each other.
   auto data =
@@ -223,10 +241,11 @@ SessionEnd run_session(const TrainConfig& config, const Placement& placement) {
   const CommunicatorPtr communicator = create_communicator(options);
   if (communicator->rank() == 0) {
     const int gpus = device.is_cuda() ? c10::cuda::device_count() : 0;
-    std::printf("lockstep: %d rank%s on %s, %d thread%s each, backend %s (%s)\n", placement.world_size,
+    std::printf("lockstep: %d rank%s on %s, %d thread%s each, backend %s (%s)%s\n", placement.world_size,
                 placement.world_size == 1 ? "" : "s", device.is_cuda() ? "cuda" : "cpu",
                 at::get_num_threads(), at::get_num_threads() == 1 ? "" : "s", communicator->backend().c_str(),
-                choose_backend(options, gpus).reason.c_str());
+                choose_backend(options, gpus).reason.c_str(),
+                config.warm_heap ? ", heap kept warm (--no-warm-heap)" : "");
     std::fflush(stdout);
   }
   try {

@@ -61,9 +61,6 @@ Trainer::Trainer(TrainerParts parts)
   for (const at::Tensor& parameter : model_->parameters()) {
     if (parameter.requires_grad()) parameters_.push_back(parameter);
   }
-  optimizer_ = create_optimizer(
-      config_.optimizer, parameters_,
-      {.lr = config_.lr, .momentum = config_.momentum, .weight_decay = config_.weight_decay});
   state_.identity = run_identity(config_, *communicator_, *data_.train);
   DdpOptions ddp_options;
   ddp_options.reducer.bucket_cap_bytes = static_cast<std::int64_t>(config_.bucket_cap_mb * 1024 * 1024);
@@ -72,6 +69,7 @@ Trainer::Trainer(TrainerParts parts)
   ddp_options.reducer.choose_bucket_caps = config_.bucket_cap == "auto";
   ddp_options.reducer.hook = create_communication_hook(config_.comm_hook);
   ddp_.emplace(model_, communicator_, ddp_options);
+  make_optimizer();
   // From here on ranks draw different numbers (dropout): rank r as after torch.manual_seed(seed + r).
   seed_everything(config_.seed + static_cast<std::uint64_t>(communicator_->rank()));
   if (parts.checkpoint) restore(*parts.checkpoint);
@@ -83,6 +81,7 @@ Trainer::Trainer(TrainerParts parts)
                          [this](const std::string& line) { reporter_->warn(line); });
     if (!model_->adaptation().empty())
       reporter_->say(config_.model + " adapted to the data: " + model_->adaptation());
+    if (communicator_->world_size() > 1) reporter_->say(how_it_updates());
     if (parts.checkpoint) {
       reporter_->say("continues after step " + std::to_string(state_.step) + " (epoch " +
                      std::to_string(state_.epoch + 1) + ", batch " + std::to_string(state_.batch) + " of " +
@@ -105,6 +104,30 @@ void Trainer::make_tracer() {
     options.warn = [this](const std::string& line) { reporter_->warn(line); };
   }
   tracer_.emplace(std::move(options), communicator_, timer_);
+}
+
+// Sharing the update out costs nothing where ranks share memory, and saves most of its work and memory.
+// Elsewhere the parameters have to travel once more, so it has to be asked for.
+void Trainer::make_optimizer() {
+  const OptimizerOptions options{
+      .lr = config_.lr, .momentum = config_.momentum, .weight_decay = config_.weight_decay};
+  const bool pays = ddp_->reducer().can_defer() && communicator_->world_size() > 1;
+  if (config_.shard_optimizer == "on" || (config_.shard_optimizer == "auto" && pays)) {
+    auto sharded = std::make_unique<ShardedOptimizer>(config_.optimizer, parameters_, options,
+                                                      ddp_->reducer(), communicator_);
+    sharded_ = sharded.get();
+    optimizer_ = std::move(sharded);
+  } else {
+    optimizer_ = create_optimizer(config_.optimizer, parameters_, options);
+  }
+}
+
+std::string Trainer::how_it_updates() const {
+  const std::string ranks = std::to_string(communicator_->world_size()) + " ranks";
+  if (sharded_ == nullptr) return "every rank updates all parameters (--shard-optimizer on shares that out)";
+  return "the optimizer's work and memory are shared out between " + ranks +
+         (sharded_->shares_memory() ? ", in one pass over their shared memory" : "") +
+         " (--shard-optimizer off gives every rank the whole)";
 }
 
 void Trainer::restore(const Checkpoint& checkpoint) {
@@ -248,10 +271,12 @@ bool Trainer::train_step() {
   if (agreed.decision.has(DecisionFlag::kNonFiniteLoss)) stop_for_bad_loss(mine);
   std::optional<double> grad_norm;
   if (config_.gradient_clip_val > 0.0) {
+    if (sharded_ != nullptr) sharded_->average_gradients();
     const at::Tensor norm = clip_grad_norm(parameters_, config_.gradient_clip_val);
     if (log) grad_norm = norm.item<double>();
   }
   optimizer_->step();
+  if (sharded_ != nullptr) timer_.add_exposed_communication(sharded_->exposed_wait_s());
   timer_.begin(StepPart::kOther);
   ++state_.step;
   state_.batch += batches;
@@ -359,22 +384,22 @@ void Trainer::save() {
   stop_for_bad_parameters();
   saved_step_ = state_.step;
   state_.random_states = gather_random_states(device_, *communicator_);
+  state_.optimizer = optimizer_->state();  // a collective where the ranks share it out
   if (checkpoints_) {
     const auto begin = std::chrono::steady_clock::now();
     state_.buckets = ddp_->reducer().history();
     state_.optimizer_name = optimizer_->name();
-    state_.optimizer = optimizer_->state();
     Checkpoint checkpoint;
     checkpoint.step = state_.step;
     for (const auto& [name, tensor] : model_state(*model_))
       checkpoint.model.emplace_back(name, tensor.to(at::kCPU));
     checkpoint.train_state = to_ivalue(state_);
     checkpoints_->save(checkpoint);
-    state_.optimizer.clear();
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     reporter_->happened("checkpoint", position(), run_dir_.checkpoint(state_.step).string(), seconds);
   }
   state_.random_states.clear();
+  state_.optimizer.clear();
 }
 
 ExitCode Trainer::end(ExitCode code, const std::string& reason) {

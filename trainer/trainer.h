@@ -14,7 +14,7 @@
 #include "trainer/config/train_config.h"
 #include "trainer/metrics/step_timer.h"
 #include "trainer/models/model.h"
-#include "trainer/optim/optimizer.h"
+#include "trainer/optim/sharded_optimizer.h"
 #include "trainer/precision.h"
 #include "trainer/run_dir/exit_code.h"
 #include "trainer/run_dir/run_dir.h"
@@ -60,6 +60,8 @@ class Trainer {
   bool train_step();
   void make_tracer();
   TraceRecorder* trace() { return tracer_ ? tracer_->recorder() : nullptr; }  // null: nothing is recorded now
+  void make_optimizer();
+  std::string how_it_updates() const;
   bool logs_this_step() const;
   bool reads_loss(std::int64_t batches) const;
   double forward_and_backward(std::int64_t batches, bool read_loss);
@@ -88,6 +90,7 @@ class Trainer {
   std::optional<DistributedDataParallel<Model>> ddp_;
   std::vector<at::Tensor> parameters_;  // those that train
   std::unique_ptr<Optimizer> optimizer_;
+  ShardedOptimizer* sharded_ = nullptr;  // optimizer_, where it is one
   StepAgreement agreement_;
   StepTimer timer_;
   std::optional<StepTracer> tracer_;  // with --trace

@@ -26,6 +26,7 @@ constexpr auto kPollMs = 5;
   dup2(out, STDOUT_FILENO);
   dup2(err, STDERR_FILENO);
   setenv("LOCKSTEP_TRAIN_PROGRAM", FAKE_RANK_PROGRAM, 1);
+  setenv("LOCKSTEP_BENCH_PROGRAM", FAKE_RANK_PROGRAM, 1);
   unsetenv("OMP_NUM_THREADS");
   for (const auto& [name, value] : variables) {
     setenv(name.c_str(), value.c_str(), 1);

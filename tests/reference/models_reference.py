@@ -11,7 +11,8 @@ import sys
 import torch
 from safetensors.torch import save_file
 
-from models import create_model
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench" / "peers"))
+from models import create_model  # noqa: E402
 
 SEED = 7
 CASES = {  # name: (model, batch size, sizes of a sample, classes); the test has the same table
@@ -20,6 +21,7 @@ CASES = {  # name: (model, batch size, sizes of a sample, classes); the test has
     "convnet_color": ("convnet", 3, (3, 33, 20), 7),
     "resnet18": ("resnet18", 2, (3, 64, 80), 1000),
     "resnet18_small": ("resnet18", 3, (1, 28, 28), 10),
+    "resnet50": ("resnet50", 2, (3, 64, 64), 10),
 }
 
 

@@ -30,13 +30,15 @@ struct TrainConfig {
 
   // Where and how it runs.
   std::string device = "auto";           // auto | cpu | cuda
-  std::string backend = "auto";          // auto | nccl | mpi | gloo
+  std::string backend = "auto";          // auto | nccl | shm | mpi | gloo
   std::string precision = "32-true";     // 32-true | bf16-mixed
   std::string reduction_order = "auto";  // auto | pytorch | tree | fast
   std::string comm_hook = "none";        // none | fp16 | bf16
   int num_threads = 0;                   // CPU threads per rank; 0: the machine's cores shared by its ranks
   int num_workers = 1;                   // data loading threads per rank
   std::string bucket_cap = "fixed";      // fixed (at bucket_cap_mb) | auto (measured)
+  std::string shard_optimizer = "auto";  // auto | on | off
+  bool warm_heap = true;                 // keep freed memory for the next step
   double bucket_cap_mb = 25.0;           // MiB; the first bucket holds at most 1 MiB, as in PyTorch
   double timeout_s = 600.0;              // of every wait for another rank
   std::string master_addr;               // gloo's rendezvous; empty: MASTER_ADDR

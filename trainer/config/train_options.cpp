@@ -51,7 +51,7 @@ std::vector<Option<TrainConfig>> make_options() {
   const Rule positive = integer_between(1, kMostInt64);
   const Rule batch = integer_between(1, kMostInt);
   std::vector<Option<TrainConfig>> options = {
-      {"model", kWhat, &C::model, "NAME", "Model to train: mlp, convnet or resnet18", some_line()},
+      {"model", kWhat, &C::model, "NAME", "Model to train: mlp, convnet, resnet18 or resnet50", some_line()},
       {"data", kWhat, &C::data, "DIR|NAME", "Folder with the data, or a known set: fashion-mnist, synthetic",
        some_line()},
       {"synthetic-samples", kWhat, &C::synthetic_samples, "N", "Training samples of --data synthetic",
@@ -69,12 +69,12 @@ std::vector<Option<TrainConfig>> make_options() {
       {"max-epochs", kOptimisation, &C::max_epochs, "N", "Epochs to train", positive},
       {"max-steps", kOptimisation, &C::max_steps, "N", "Optimizer steps after which to stop; -1: no limit",
        steps_or_no_limit()},
-      {"optimizer", kOptimisation, &C::optimizer, "NAME", "sgd or adamw, with PyTorch's arithmetic",
-       one_of({"sgd", "adamw"})},
+      {"optimizer", kOptimisation, &C::optimizer, "NAME", "sgd, adam or adamw, with PyTorch's arithmetic",
+       one_of({"sgd", "adam", "adamw"})},
       {"lr", kOptimisation, &C::lr, "X", "Learning rate", number_above_zero(kUnbounded)},
       {"momentum", kOptimisation, &C::momentum, "X", "Momentum of sgd", number_not_negative()},
       {"weight-decay", kOptimisation, &C::weight_decay, "X",
-       "Weight decay: an L2 term for sgd, decoupled for adamw", number_not_negative()},
+       "Weight decay: an L2 term for sgd and adam, decoupled for adamw", number_not_negative()},
       {"gradient-clip-val", kOptimisation, &C::gradient_clip_val, "X",
        "Largest norm of all gradients together; 0: no clipping", number_not_negative()},
       {"sync-batchnorm", kOptimisation, &C::sync_batchnorm, "",
@@ -107,6 +107,14 @@ std::vector<Option<TrainConfig>> make_options() {
        "How gradients travel: none (as they are), fp16 or bf16 (rounded to half the bytes, as PyTorch's "
        "compression hooks do)",
        one_of({"none", "fp16", "bf16"})},
+      {"shard-optimizer", kWhere, &C::shard_optimizer, "WHEN",
+       "Ranks share out the update and its memory (ZeRO stage 1), with the same bits: on, off, or auto (on "
+       "where "
+       "all ranks share memory)",
+       one_of({"auto", "on", "off"})},
+      {"warm-heap", kWhere, &C::warm_heap, "",
+       "Keep the memory that a step frees for the next one, instead of giving it back to the system",
+       true_or_false()},
       {"num-threads", kWhere, &C::num_threads, "N",
        "CPU threads per rank; 0: the machine's cores shared by its ranks, or OMP_NUM_THREADS where that is "
        "set",

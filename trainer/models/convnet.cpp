@@ -2,7 +2,7 @@
 // and 32 channels, each followed by 2x2 max-pooling and ReLU, then two linear layers. For 28x28 pictures and
 // 10 classes it has 206,922 parameters, and one CPU core trains a batch of 64 in about 22 ms. Pooling comes
 // before ReLU, which gives the same numbers for a quarter of the work. Its twin in Python is ConvNet in
-// tests/reference/models.py.
+// bench/peers/models.py.
 #include <ATen/ops/max_pool2d.h>
 
 #include "trainer/models/factories.h"

@@ -10,5 +10,6 @@ namespace lockstep {
 std::shared_ptr<Model> make_mlp(const DatasetShape& shape);
 std::shared_ptr<Model> make_convnet(const DatasetShape& shape);
 std::shared_ptr<Model> make_resnet18(const DatasetShape& shape);
+std::shared_ptr<Model> make_resnet50(const DatasetShape& shape);
 
 }  // namespace lockstep

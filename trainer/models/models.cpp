@@ -18,6 +18,7 @@ constexpr std::array kModels{
     Entry{"mlp", make_mlp},
     Entry{"convnet", make_convnet},
     Entry{"resnet18", make_resnet18},
+    Entry{"resnet50", make_resnet50},
 };
 
 }  // namespace

@@ -1,6 +1,7 @@
 // The table of models that `--model` knows. A new one is one file plus one line in models.cpp.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -15,6 +16,9 @@ namespace lockstep {
 // Throws std::invalid_argument for an unknown name (with the nearest known one) or a shape that it cannot
 // take.
 std::shared_ptr<Model> create_model(const std::string& name, const DatasetShape& shape);
+
+// The model mlp with other hidden layers than the table's 512, 512; at least one.
+std::shared_ptr<Model> create_mlp(const DatasetShape& shape, const std::vector<std::int64_t>& hidden);
 
 std::vector<std::string> model_names();
 

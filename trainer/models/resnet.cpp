@@ -1,10 +1,13 @@
-// resnet18: He et al. 2015, "Deep Residual Learning for Image Recognition", exactly as torchvision builds it
-// (names, registration and random draws), with 11,689,512 parameters for 3 channels and 1000 classes.
+// resnet18 and resnet50: He et al. 2015, "Deep Residual Learning for Image Recognition", exactly as
+// torchvision builds them (names, registration and random draws), with 11,689,512 and 25,557,032 parameters
+// for 3 channels and 1000 classes. resnet50 is v1.5: a bottleneck's stride is on its 3x3 convolution.
 // Pictures below 64 pixels get the paper's CIFAR stem (section 4.2): a 3x3 convolution with stride 1 and no
-// max-pooling, since the usual stem would shrink them to nothing. Its twin in Python is ResNet18 in
-// tests/reference/models.py.
+// max-pooling, since the usual stem would shrink them to nothing. Their twin in Python is ResNet in
+// bench/peers/models.py.
 #include <ATen/ops/adaptive_avg_pool2d.h>
 #include <ATen/ops/max_pool2d.h>
+
+#include <array>
 
 #include "comm/sync_batch_norm.h"
 #include "trainer/models/factories.h"
@@ -23,6 +26,8 @@ torch::nn::Conv2d convolution(std::int64_t in, std::int64_t out, std::int64_t ke
 // Two 3x3 convolutions and the way around them; `downsample` (may be null) fits that way to the new shape.
 class BasicBlock final : public torch::nn::Module {
  public:
+  static constexpr std::int64_t kExpansion = 1;
+
   BasicBlock(std::int64_t in, std::int64_t out, std::int64_t stride, torch::nn::Sequential downsample)
       : conv1_(convolution(in, out, 3, stride)),
         bn1_(out),
@@ -51,7 +56,50 @@ class BasicBlock final : public torch::nn::Module {
   torch::nn::Sequential downsample_;
 };
 
-torch::nn::Sequential stage(std::int64_t in, std::int64_t out, std::int64_t stride) {
+// A 1x1 convolution to `width` channels, a 3x3 one, and a 1x1 one to four times as many.
+class Bottleneck final : public torch::nn::Module {
+ public:
+  static constexpr std::int64_t kExpansion = 4;
+
+  Bottleneck(std::int64_t in, std::int64_t width, std::int64_t stride, torch::nn::Sequential downsample)
+      : conv1_(convolution(in, width, 1, 1)),
+        bn1_(width),
+        conv2_(convolution(width, width, 3, stride)),
+        bn2_(width),
+        conv3_(convolution(width, width * kExpansion, 1, 1)),
+        bn3_(width * kExpansion),
+        downsample_(std::move(downsample)) {
+    register_module("conv1", conv1_);
+    register_module("bn1", bn1_);
+    register_module("conv2", conv2_);
+    register_module("bn2", bn2_);
+    register_module("conv3", conv3_);
+    register_module("bn3", bn3_);
+    if (!downsample_.is_empty()) register_module("downsample", downsample_);
+  }
+
+  at::Tensor forward(at::Tensor x) {
+    auto out = bn1_->forward(conv1_->forward(x)).relu_();
+    out = bn2_->forward(conv2_->forward(out)).relu_();
+    out = bn3_->forward(conv3_->forward(out));
+    out += downsample_.is_empty() ? x : downsample_->forward(x);
+    return out.relu_();
+  }
+
+ private:
+  torch::nn::Conv2d conv1_;
+  SyncBatchNorm bn1_;
+  torch::nn::Conv2d conv2_;
+  SyncBatchNorm bn2_;
+  torch::nn::Conv2d conv3_;
+  SyncBatchNorm bn3_;
+  torch::nn::Sequential downsample_;
+};
+
+// `blocks` blocks of `width`; the first has the stride and takes `in` channels.
+template <class Block>
+torch::nn::Sequential stage(std::int64_t in, std::int64_t width, std::int64_t stride, int blocks) {
+  const std::int64_t out = width * Block::kExpansion;
   // torchvision makes the downsampling before the block that registers it last, and so draws for it first.
   torch::nn::Sequential downsample = nullptr;
   if (stride != 1 || in != out) {
@@ -59,24 +107,28 @@ torch::nn::Sequential stage(std::int64_t in, std::int64_t out, std::int64_t stri
     downsample->push_back(convolution(in, out, 1, stride));
     downsample->push_back(SyncBatchNorm(out));
   }
-  torch::nn::Sequential blocks;
-  blocks->push_back(std::make_shared<BasicBlock>(in, out, stride, downsample));
-  blocks->push_back(std::make_shared<BasicBlock>(out, out, 1, nullptr));
-  return blocks;
+  torch::nn::Sequential made;
+  made->push_back(std::make_shared<Block>(in, width, stride, downsample));
+  for (int i = 1; i < blocks; ++i) made->push_back(std::make_shared<Block>(out, width, 1, nullptr));
+  return made;
 }
 
-class ResNet18 final : public Model {
+using Depths = std::array<int, 4>;  // blocks of each stage
+
+template <class Block>
+class ResNet final : public Model {
  public:
-  ResNet18(const PictureSizes& picture, std::int64_t num_classes, bool small_stem, std::string adaptation)
+  ResNet(const Depths& depths, const PictureSizes& picture, std::int64_t num_classes, bool small_stem,
+         std::string adaptation)
       : small_stem_(small_stem),
         conv1_(small_stem ? convolution(picture.channels, 64, 3, 1)
                           : convolution(picture.channels, 64, 7, 2)),
         bn1_(64),
-        layer1_(stage(64, 64, 1)),
-        layer2_(stage(64, 128, 2)),
-        layer3_(stage(128, 256, 2)),
-        layer4_(stage(256, 512, 2)),
-        fc_(512, num_classes),
+        layer1_(stage<Block>(64, 64, 1, depths[0])),
+        layer2_(stage<Block>(64 * Block::kExpansion, 128, 2, depths[1])),
+        layer3_(stage<Block>(128 * Block::kExpansion, 256, 2, depths[2])),
+        layer4_(stage<Block>(256 * Block::kExpansion, 512, 2, depths[3])),
+        fc_(512 * Block::kExpansion, num_classes),
         adaptation_(std::move(adaptation)) {
     register_module("conv1", conv1_);
     register_module("bn1", bn1_);
@@ -87,7 +139,7 @@ class ResNet18 final : public Model {
     register_module("fc", fc_);
     // Over everything in the order of registration, after every layer has drawn its own default. BatchNorm's
     // weight 1 and bias 0, which torchvision sets here, are LibTorch's default; fc keeps its default.
-    for (const auto& module : modules(/*include_self=*/false)) {
+    for (const auto& module : this->modules(/*include_self=*/false)) {
       if (auto* conv = module->as<torch::nn::Conv2d>()) {
         torch::nn::init::kaiming_normal_(conv->weight, 0.0, torch::kFanOut, torch::kReLU);
       }
@@ -114,10 +166,9 @@ class ResNet18 final : public Model {
   std::string adaptation_;
 };
 
-}  // namespace
-
-std::shared_ptr<Model> make_resnet18(const DatasetShape& shape) {
-  const PictureSizes picture = picture_sizes(shape, "resnet18", 1);
+template <class Block>
+std::shared_ptr<Model> make_resnet(const char* name, const Depths& depths, const DatasetShape& shape) {
+  const PictureSizes picture = picture_sizes(shape, name, 1);
   const bool small_stem = std::min(picture.height, picture.width) < kSmallestSideOfUsualStem;
   std::string adaptation = "conv1 takes " + count_of(picture.channels, "channel", "channels");
   if (small_stem) {
@@ -126,7 +177,18 @@ std::shared_ptr<Model> make_resnet18(const DatasetShape& shape) {
                   " pixels are fewer than 64x64";
   }
   adaptation += ", fc gives " + count_of(shape.num_classes, "class", "classes");
-  return std::make_shared<ResNet18>(picture, shape.num_classes, small_stem, std::move(adaptation));
+  return std::make_shared<ResNet<Block>>(depths, picture, shape.num_classes, small_stem,
+                                         std::move(adaptation));
+}
+
+}  // namespace
+
+std::shared_ptr<Model> make_resnet18(const DatasetShape& shape) {
+  return make_resnet<BasicBlock>("resnet18", {2, 2, 2, 2}, shape);
+}
+
+std::shared_ptr<Model> make_resnet50(const DatasetShape& shape) {
+  return make_resnet<Bottleneck>("resnet50", {3, 4, 6, 3}, shape);
 }
 
 }  // namespace lockstep

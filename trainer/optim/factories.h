@@ -4,11 +4,15 @@
 #include <memory>
 #include <vector>
 
-#include "trainer/optim/optimizer.h"
+#include "trainer/optim/elementwise_optimizer.h"
 
 namespace lockstep {
 
-std::unique_ptr<Optimizer> make_sgd(std::vector<at::Tensor> parameters, const OptimizerOptions& options);
-std::unique_ptr<Optimizer> make_adamw(std::vector<at::Tensor> parameters, const OptimizerOptions& options);
+std::unique_ptr<ElementwiseOptimizer> make_sgd(std::vector<at::Tensor> parameters,
+                                               const OptimizerOptions& options);
+std::unique_ptr<ElementwiseOptimizer> make_adam(std::vector<at::Tensor> parameters,
+                                                const OptimizerOptions& options);
+std::unique_ptr<ElementwiseOptimizer> make_adamw(std::vector<at::Tensor> parameters,
+                                                 const OptimizerOptions& options);
 
 }  // namespace lockstep

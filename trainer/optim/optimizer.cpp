@@ -11,11 +11,13 @@ namespace {
 
 struct Entry {
   const char* name;
-  std::unique_ptr<Optimizer> (*make)(std::vector<at::Tensor> parameters, const OptimizerOptions& options);
+  std::unique_ptr<ElementwiseOptimizer> (*make)(std::vector<at::Tensor> parameters,
+                                                const OptimizerOptions& options);
 };
 
 constexpr std::array kOptimizers{
     Entry{"sgd", make_sgd},
+    Entry{"adam", make_adam},
     Entry{"adamw", make_adamw},
 };
 
@@ -23,6 +25,12 @@ constexpr std::array kOptimizers{
 
 std::unique_ptr<Optimizer> create_optimizer(const std::string& name, std::vector<at::Tensor> parameters,
                                             const OptimizerOptions& options) {
+  return create_elementwise_optimizer(name, std::move(parameters), options);
+}
+
+std::unique_ptr<ElementwiseOptimizer> create_elementwise_optimizer(const std::string& name,
+                                                                   std::vector<at::Tensor> parameters,
+                                                                   const OptimizerOptions& options) {
   for (const Entry& entry : kOptimizers) {
     if (name != entry.name) continue;
     require_parameters(parameters);

@@ -14,7 +14,7 @@ struct OptimizerOptions {
   double lr = 0.01;
   double momentum = 0.0;  // sgd
   double weight_decay = 0.0;
-  double beta1 = 0.9;  // adamw
+  double beta1 = 0.9;  // adam, adamw
   double beta2 = 0.999;
   double eps = 1e-8;
 };
@@ -28,7 +28,8 @@ struct OptimizerStateEntry {
 };
 
 // Updates parameters in place from their .grad; parameters without a gradient are left alone, as in PyTorch.
-// Not thread-safe. Issues no communication: all ranks step with the same gradients and stay equal.
+// Not thread-safe. Issues no communication, but for ShardedOptimizer: all ranks step with the same gradients
+// and stay equal.
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
@@ -39,17 +40,24 @@ class Optimizer {
   virtual double lr() const = 0;
   virtual void set_lr(double lr) = 0;
 
-  // Everything it remembers between steps; the tensors are its own, not copies.
-  virtual std::vector<OptimizerStateEntry> state() const = 0;
+  // Everything it remembers between steps; the tensors may be its own, not copies.
+  virtual std::vector<OptimizerStateEntry> state() = 0;
   // Replaces the memory by copies of `entries`. Throws DataError, naming all of them, if names or shapes do
   // not fit.
   virtual void load_state(const std::vector<OptimizerStateEntry>& entries) = 0;
 };
 
+class ElementwiseOptimizer;
+
 // `name` is one of optimizer_names(). Throws std::invalid_argument for an unknown one, or for options that
 // PyTorch refuses as well (negative or NaN learning rate, betas outside [0, 1), ...).
 std::unique_ptr<Optimizer> create_optimizer(const std::string& name, std::vector<at::Tensor> parameters,
                                             const OptimizerOptions& options);
+
+// The same for updates in pieces (trainer/optim/elementwise_optimizer.h).
+std::unique_ptr<ElementwiseOptimizer> create_elementwise_optimizer(const std::string& name,
+                                                                   std::vector<at::Tensor> parameters,
+                                                                   const OptimizerOptions& options);
 
 std::vector<std::string> optimizer_names();
 

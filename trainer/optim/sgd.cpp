@@ -1,9 +1,11 @@
 // Stochastic gradient descent with momentum and L2 weight decay: torch/optim/sgd.py, _single_tensor_sgd,
 // operation by operation (dampening 0, no Nesterov).
-#include <ATen/core/grad_mode.h>
 #include <ATen/ops/add.h>
+#include <ATen/ops/equal.h>
 
+#include "trainer/optim/elementwise_optimizer.h"
 #include "trainer/optim/factories.h"
+#include "trainer/optim/fused_update.h"
 #include "trainer/optim/options_check.h"
 
 namespace lockstep {
@@ -11,88 +13,80 @@ namespace {
 
 constexpr const char* kMomentumBuffer = "momentum_buffer";
 
-class Sgd final : public Optimizer {
+std::vector<OptimizerMemory> memory_of(const OptimizerOptions& options) {
+  if (options.momentum == 0) return {};
+  return {{kMomentumBuffer, true}};
+}
+
+class Sgd final : public ElementwiseOptimizer {
  public:
   Sgd(std::vector<at::Tensor> parameters, const OptimizerOptions& options)
-      : parameters_(std::move(parameters)), options_(options), momentum_buffers_(parameters_.size()) {
-    require_non_negative("momentum", options_.momentum);
+      : ElementwiseOptimizer("sgd", std::move(parameters), options, memory_of(options)) {
+    require_non_negative("momentum", options.momentum);
+    fuses_ = fused_has_the_same_bits();
   }
 
-  void step() override {
-    const at::NoGradGuard no_grad;
-    for (std::size_t i = 0; i < parameters_.size(); ++i) {
-      at::Tensor& parameter = parameters_[i];
-      at::Tensor grad = parameter.grad();
-      if (!grad.defined()) continue;
-      if (options_.weight_decay != 0) grad = grad.add(parameter, options_.weight_decay);
-      if (options_.momentum != 0) {
-        at::Tensor& buffer = momentum_buffers_[i];
-        if (buffer.defined()) {
-          buffer.mul_(options_.momentum).add_(grad, 1.0);
-        } else {
-          buffer = grad.detach().clone();  // PyTorch starts from the gradient, not from zero
-        }
-        grad = buffer;
-      }
-      parameter.add_(grad, -options_.lr);
+ protected:
+  void begin(Memory& /*memory*/) const override {}
+
+  void apply(Piece piece) const override {
+    const bool remembers = options_.momentum != 0;
+    if (fuses_ && can_fuse({piece.parameter, piece.grad, remembers ? piece.memory[0] : piece.grad})) {
+      apply_fused(piece);
+    } else {
+      apply_with_libtorch(piece);
     }
   }
 
-  void zero_grad() override {
-    for (at::Tensor& parameter : parameters_) parameter.mutable_grad().reset();
-  }
-  std::string name() const override { return "sgd"; }
-  double lr() const override { return options_.lr; }
-  void set_lr(double lr) override {
-    require_non_negative("learning rate", lr);
-    options_.lr = lr;
-  }
-
-  std::vector<OptimizerStateEntry> state() const override {
-    std::vector<OptimizerStateEntry> entries;
-    for (std::size_t i = 0; i < momentum_buffers_.size(); ++i) {
-      if (!momentum_buffers_[i].defined()) continue;
-      entries.push_back({static_cast<std::int64_t>(i), kMomentumBuffer, momentum_buffers_[i]});
-    }
-    return entries;
-  }
-
-  void load_state(const std::vector<OptimizerStateEntry>& entries) override {
-    std::vector<at::Tensor> buffers(parameters_.size());
-    StateComplaints complaints("sgd");
-    for (const OptimizerStateEntry& entry : entries) {
-      const auto i = static_cast<std::size_t>(entry.parameter_index);
-      if (entry.name != kMomentumBuffer) {
-        complaints.add(entry, "is nothing that sgd keeps");
-      } else if (options_.momentum == 0) {
-        complaints.add(entry, "belongs to a momentum other than 0");
-      } else if (entry.parameter_index < 0 || i >= parameters_.size()) {
-        complaints.add(entry,
-                       "belongs to no parameter (there are " + std::to_string(parameters_.size()) + ")");
-      } else if (buffers[i].defined()) {
-        complaints.add(entry, "is given twice");
-      } else {
-        complaints.require_like(entry, parameters_[i].scalar_type(), parameters_[i].sizes());
-        buffers[i] = entry.value;
-      }
-    }
-    complaints.finish();
-    for (std::size_t i = 0; i < buffers.size(); ++i) {
-      if (buffers[i].defined())
-        buffers[i] = buffers[i].detach().to(parameters_[i].device(), false, /*copy=*/true);
-    }
-    momentum_buffers_ = std::move(buffers);
+  std::string refusal(const std::string& entry) const override {
+    return entry == kMomentumBuffer ? "belongs to a momentum other than 0" : "is nothing that sgd keeps";
   }
 
  private:
-  std::vector<at::Tensor> parameters_;
-  OptimizerOptions options_;
-  std::vector<at::Tensor> momentum_buffers_;  // one a parameter; undefined before its first gradient
+  void apply_with_libtorch(Piece& piece) const {
+    at::Tensor grad = piece.grad;
+    if (options_.weight_decay != 0) grad = grad.add(piece.parameter, options_.weight_decay);
+    if (options_.momentum != 0) {
+      at::Tensor& buffer = piece.memory[0];
+      if (piece.first) {
+        buffer.copy_(grad);  // PyTorch starts from the gradient, not from zero
+      } else {
+        buffer.mul_(options_.momentum).add_(grad, 1.0);
+      }
+      grad = buffer;
+    }
+    piece.parameter.add_(grad, -options_.lr);
+  }
+
+  void apply_fused(const Piece& piece) const {
+    float* parameter = piece.parameter.data_ptr<float>();
+    float* buffer = options_.momentum != 0 ? piece.memory[0].data_ptr<float>() : nullptr;
+    const float* grad = piece.grad.const_data_ptr<float>();
+    in_parallel(piece.parameter.numel(), [&](std::int64_t begin, std::int64_t end) {
+      update_kernels().sgd({parameter + begin, buffer == nullptr ? nullptr : buffer + begin, grad + begin,
+                            end - begin, static_cast<float>(options_.lr),
+                            static_cast<float>(options_.momentum), static_cast<float>(options_.weight_decay),
+                            piece.first});
+    });
+  }
+
+  // LibTorch's rounding is not documented, so it is asked, once for each optimizer.
+  bool fused_has_the_same_bits() const {
+    const auto pieces = [&] { return Piece{test_values(1), test_values(2), {test_values(3)}, false}; };
+    Piece fused = pieces();
+    Piece reference = pieces();
+    apply_fused(fused);
+    apply_with_libtorch(reference);
+    return at::equal(fused.parameter, reference.parameter) && at::equal(fused.memory[0], reference.memory[0]);
+  }
+
+  bool fuses_ = false;
 };
 
 }  // namespace
 
-std::unique_ptr<Optimizer> make_sgd(std::vector<at::Tensor> parameters, const OptimizerOptions& options) {
+std::unique_ptr<ElementwiseOptimizer> make_sgd(std::vector<at::Tensor> parameters,
+                                               const OptimizerOptions& options) {
   return std::make_unique<Sgd>(std::move(parameters), options);
 }
 

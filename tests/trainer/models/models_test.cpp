@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <sstream>
 #include <stdexcept>
 
 #include "tests/reference/reference_file.h"
@@ -41,6 +42,7 @@ const std::vector<Case>& cases() {
        "conv1 takes 1 channel and is 3x3 with stride 1, without max-pooling, because 28x28 pixels are fewer "
        "than "
        "64x64, fc gives 10 classes"},
+      {"resnet50", "resnet50", {{3, 64, 64}, 10}, "conv1 takes 3 channels, fc gives 10 classes"},
   };
   return table;
 }
@@ -103,7 +105,9 @@ TEST(Models, HaveThePublishedParameterCounts) {
   EXPECT_EQ(parameter_count("mlp", {{1, 28, 28}, 10}), 784 * 512 + 512 + 512 * 512 + 512 + 512 * 10 + 10);
   EXPECT_EQ(parameter_count("convnet", {{1, 28, 28}, 10}),
             16 * 9 + 16 + 32 * 16 * 9 + 32 + 128 * 32 * 7 * 7 + 128 + 10 * 128 + 10);
-  EXPECT_EQ(parameter_count("resnet18", {{3, 224, 224}, 1000}), 11'689'512);  // torchvision's documentation
+  // torchvision's documentation:
+  EXPECT_EQ(parameter_count("resnet18", {{3, 224, 224}, 1000}), 11'689'512);
+  EXPECT_EQ(parameter_count("resnet50", {{3, 224, 224}, 1000}), 25'557'032);
 }
 
 std::string refusal(const std::string& name, const DatasetShape& shape) {
@@ -116,8 +120,9 @@ std::string refusal(const std::string& name, const DatasetShape& shape) {
 }
 
 TEST(Models, RefuseWhatTheyCannotTake) {
-  EXPECT_EQ(refusal("resnet81", {{3, 32, 32}, 10}),
-            "unknown model 'resnet81': did you mean 'resnet18'?; known are: mlp, convnet, resnet18");
+  EXPECT_EQ(
+      refusal("resnet81", {{3, 32, 32}, 10}),
+      "unknown model 'resnet81': did you mean 'resnet18'?; known are: mlp, convnet, resnet18, resnet50");
   EXPECT_EQ(refusal("convnet", {{784}, 10}),
             "model convnet takes pictures (channels, height, width), but one sample is (784); model mlp "
             "takes samples "
@@ -138,11 +143,26 @@ TEST(Models, RefuseWhatTheyCannotTake) {
 
 TEST(Models, TakeTheSmallestPictures) {
   for (const auto& [name, side] :
-       std::vector<std::pair<std::string, std::int64_t>>{{"convnet", 4}, {"resnet18", 1}}) {
+       std::vector<std::pair<std::string, std::int64_t>>{{"convnet", 4}, {"resnet18", 1}, {"resnet50", 1}}) {
     const auto model = create_model(name, {{2, side, side}, 3});
     model->eval();
     EXPECT_EQ(model->forward(at::zeros({5, 2, side, side})).sizes(), at::IntArrayRef({5, 3})) << name;
   }
+}
+
+TEST(Models, AnMlpTakesOtherWidths) {
+  const auto model = create_mlp({{1, 4, 2}, 3}, {5, 7, 6});
+  std::vector<std::string> shapes;
+  for (const auto& item : model->named_parameters()) {
+    std::ostringstream text;
+    text << item.key() << ' ' << item.value().sizes();
+    shapes.push_back(text.str());
+  }
+  EXPECT_EQ(shapes, (std::vector<std::string>{"net.0.weight [5, 8]", "net.0.bias [5]", "net.2.weight [7, 5]",
+                                              "net.2.bias [7]", "net.4.weight [6, 7]", "net.4.bias [6]",
+                                              "net.6.weight [3, 6]", "net.6.bias [3]"}));
+  EXPECT_EQ(model->adaptation(), "net.0 takes 8 numbers (1, 4, 2), net.6 gives 3 classes");
+  EXPECT_THROW(create_mlp({{4}, 3}, {}), std::invalid_argument);
 }
 
 TEST(Models, AreAllListed) {

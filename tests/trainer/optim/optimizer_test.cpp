@@ -13,6 +13,7 @@
 
 #include "sampler/data_error.h"
 #include "tests/reference/reference_file.h"
+#include "trainer/optim/elementwise_optimizer.h"
 
 namespace lockstep {
 namespace {
@@ -32,6 +33,8 @@ const std::vector<Case>& cases() {
       {"sgd_momentum", "sgd", {.lr = 0.05, .momentum = 0.9}},
       {"sgd_weight_decay", "sgd", {.lr = 0.1, .weight_decay = 1e-2}},
       {"sgd_momentum_weight_decay", "sgd", {.lr = 0.03, .momentum = 0.85, .weight_decay = 5e-4}},
+      {"adam", "adam", {.lr = 1e-3}},
+      {"adam_weight_decay", "adam", {.lr = 3e-3, .weight_decay = 0.02}},
       {"adamw", "adamw", {.lr = 1e-3}},
       {"adamw_weight_decay", "adamw", {.lr = 3e-3, .weight_decay = 0.01}},
       {"adamw_betas", "adamw", {.lr = 1e-2, .weight_decay = 0.1, .beta1 = 0.8, .beta2 = 0.95, .eps = 1e-6}},
@@ -122,6 +125,31 @@ TEST_P(OptimizerAgainstPython, ContinuesFromItsStateWithTheSameBits) {
               given);  // after the copy: it must not have changed the original's state
   }
   for (std::size_t i = 0; i < parameters.size(); ++i) EXPECT_TRUE(same_bits(parameters[i], copies[i])) << i;
+}
+
+// As ShardedOptimizer does it: in pieces, at places that are no multiple of anything.
+TEST_P(OptimizerAgainstPython, StepsInPiecesHaveTheSameBits) {
+  const auto given = read_reference("gradients.safetensors");
+  auto parameters = starting_parameters(given);
+  std::vector<at::Tensor> pieces;
+  for (const at::Tensor& parameter : parameters) pieces.push_back(parameter.detach().clone().view({-1}));
+  const auto whole = make(parameters);
+  const auto in_pieces = create_elementwise_optimizer(GetParam().optimizer, pieces, GetParam().options);
+  for (int step = 1; step <= 12; ++step) {
+    take_step(*whole, parameters, step, given);
+    for (std::size_t i = 0; i < pieces.size(); ++i) {
+      const auto grad = given.find(numbered(numbered("grad", step), static_cast<std::int64_t>(i)));
+      if (grad == given.end()) continue;
+      const std::int64_t count = pieces[i].numel();
+      const at::Tensor flat = grad->second.reshape({-1});
+      in_pieces->begin_update(i);
+      for (std::int64_t begin = 0; begin < count; begin += 37) {
+        in_pieces->update(i, begin, flat.narrow(0, begin, std::min<std::int64_t>(37, count - begin)));
+      }
+    }
+  }
+  for (std::size_t i = 0; i < parameters.size(); ++i)
+    EXPECT_TRUE(same_bits(parameters[i].detach().view({-1}), pieces[i])) << i;
 }
 
 TEST_P(OptimizerAgainstPython, TakesPythonsState) {
@@ -218,7 +246,7 @@ TEST(OptimizerOptionsCheck, RefusesWhatPyTorchRefuses) {
   EXPECT_EQ(refusal("adamw", p(), {.beta1 = 1}), "beta1 must be at least 0 and below 1, not 1");
   EXPECT_EQ(refusal("adamw", p(), {.beta2 = kNan}), "beta2 must be at least 0 and below 1, not nan");
   EXPECT_EQ(refusal("adamw", p(), {.eps = -1}), "eps must be a number of at least 0, not -1");
-  EXPECT_EQ(refusal("adam", p(), {}), "unknown optimizer 'adam'; known are: sgd, adamw");
+  EXPECT_EQ(refusal("adamax", p(), {}), "unknown optimizer 'adamax'; known are: sgd, adam, adamw");
   EXPECT_EQ(refusal("sgd", {}, {}), "the optimizer got no parameters: the model has none to train");
   EXPECT_EQ(refusal("sgd", {at::Tensor()}, {}), "the optimizer's parameter 0 is not a floating-point tensor");
   EXPECT_EQ(refusal("sgd", {at::ones({2}, at::kLong)}, {}),

@@ -1,6 +1,6 @@
 """The Python twins of trainer/models: the same layers, names, order of construction and therefore the same bits.
 
-Imported by the scripts beside it, and by the comparison with PyTorch DDP.
+Imported by PyTorch's side of `lockstep bench step`, beside this file, and by the scripts of tests/reference.
 """
 
 import torch
@@ -9,15 +9,13 @@ from torch.nn import functional as F
 
 
 class MLP(nn.Module):
-    def __init__(self, in_features=784, num_classes=10, hidden=512):
+    def __init__(self, in_features=784, num_classes=10, hidden=(512, 512)):
         super().__init__()
-        self.net = nn.Sequential(
-            nn.Linear(in_features, hidden),
-            nn.ReLU(),
-            nn.Linear(hidden, hidden),
-            nn.ReLU(),
-            nn.Linear(hidden, num_classes),
-        )
+        layers = []
+        for width in hidden:
+            layers += [nn.Linear(in_features, width), nn.ReLU()]
+            in_features = width
+        self.net = nn.Sequential(*layers, nn.Linear(in_features, num_classes))
 
     def forward(self, x):
         return self.net(x.flatten(1))
@@ -41,7 +39,7 @@ class ConvNet(nn.Module):
         return self.fc2(F.relu(self.fc1(x.flatten(1))))
 
 
-# From here on: torchvision/models/resnet.py (0.26), reduced to what ResNet-18 uses; only the stem can be small.
+# From here on: torchvision/models/resnet.py (0.26), reduced to what ResNet-18 and ResNet-50 use; only the stem can be small.
 def conv3x3(in_planes, out_planes, stride=1):
     return nn.Conv2d(in_planes, out_planes, kernel_size=3, stride=stride, padding=1, bias=False)
 
@@ -81,8 +79,45 @@ class BasicBlock(nn.Module):
         return out
 
 
-class ResNet18(nn.Module):
-    def __init__(self, channels=3, height=224, width=224, num_classes=1000):
+class Bottleneck(nn.Module):
+    expansion = 4
+
+    def __init__(self, inplanes, planes, stride=1, downsample=None):
+        super().__init__()
+        self.conv1 = conv1x1(inplanes, planes)
+        self.bn1 = nn.BatchNorm2d(planes)
+        self.conv2 = conv3x3(planes, planes, stride)
+        self.bn2 = nn.BatchNorm2d(planes)
+        self.conv3 = conv1x1(planes, planes * self.expansion)
+        self.bn3 = nn.BatchNorm2d(planes * self.expansion)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = downsample
+        self.stride = stride
+
+    def forward(self, x):
+        identity = x
+
+        out = self.conv1(x)
+        out = self.bn1(out)
+        out = self.relu(out)
+
+        out = self.conv2(out)
+        out = self.bn2(out)
+        out = self.relu(out)
+
+        out = self.conv3(out)
+        out = self.bn3(out)
+
+        if self.downsample is not None:
+            identity = self.downsample(x)
+
+        out += identity
+        out = self.relu(out)
+        return out
+
+
+class ResNet(nn.Module):
+    def __init__(self, block, layers, channels=3, height=224, width=224, num_classes=1000):
         super().__init__()
         self.small_stem = min(height, width) < 64
         self.inplanes = 64
@@ -93,12 +128,12 @@ class ResNet18(nn.Module):
         self.bn1 = nn.BatchNorm2d(self.inplanes)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
-        self.layer1 = self._make_layer(BasicBlock, 64, 2)
-        self.layer2 = self._make_layer(BasicBlock, 128, 2, stride=2)
-        self.layer3 = self._make_layer(BasicBlock, 256, 2, stride=2)
-        self.layer4 = self._make_layer(BasicBlock, 512, 2, stride=2)
+        self.layer1 = self._make_layer(block, 64, layers[0])
+        self.layer2 = self._make_layer(block, 128, layers[1], stride=2)
+        self.layer3 = self._make_layer(block, 256, layers[2], stride=2)
+        self.layer4 = self._make_layer(block, 512, layers[3], stride=2)
         self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
-        self.fc = nn.Linear(512 * BasicBlock.expansion, num_classes)
+        self.fc = nn.Linear(512 * block.expansion, num_classes)
 
         for m in self.modules():
             if isinstance(m, nn.Conv2d):
@@ -137,12 +172,14 @@ class ResNet18(nn.Module):
         return self.fc(x)
 
 
-def create_model(name, sample_sizes, num_classes):
-    """What create_model() of trainer/models/models.h makes, drawn from the default generator."""
+def create_model(name, sample_sizes, num_classes, hidden=(512, 512)):
+    """What create_model() and create_mlp() of trainer/models/models.h make, drawn from the default generator."""
     if name == "mlp":
-        return MLP(torch.Size(sample_sizes).numel(), num_classes)
+        return MLP(torch.Size(sample_sizes).numel(), num_classes, hidden)
     if name == "convnet":
         return ConvNet(*sample_sizes, num_classes)
     if name == "resnet18":
-        return ResNet18(*sample_sizes, num_classes)
+        return ResNet(BasicBlock, (2, 2, 2, 2), *sample_sizes, num_classes)
+    if name == "resnet50":
+        return ResNet(Bottleneck, (3, 4, 6, 3), *sample_sizes, num_classes)
     raise ValueError(f"unknown model {name}")

@@ -1,0 +1,214 @@
+#include "bench/all_reduce.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <stdexcept>
+
+#include "bench/config/text_values.h"
+#include "bench/result_file.h"
+#include "bench/sum_pattern.h"
+#include "bench/wrong_result.h"
+
+namespace lockstep {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::int64_t kTurnBytes = 1 << 20;  // less is over too soon for a barrier's jitter not to matter
+constexpr std::int64_t kMostOperations = 64;  // of a turn
+constexpr std::int64_t kSlotAlignment = 64;   // bytes: no two operations of a turn share a cache line
+
+std::int64_t operations_of_turn(std::int64_t bytes) {
+  return std::clamp(kTurnBytes / bytes, std::int64_t{1}, kMostOperations);
+}
+
+std::int64_t slot_elements(std::int64_t bytes, std::int64_t element_bytes) {
+  return (bytes + kSlotAlignment - 1) / kSlotAlignment * kSlotAlignment / element_bytes;
+}
+
+// The memory of one contender at one size: a slot for each operation of a turn.
+struct Slots {
+  std::vector<at::Tensor> outputs;
+  std::vector<at::Tensor> inputs;  // the outputs themselves where it reduces in place
+};
+
+std::vector<at::Tensor> cut(const at::Tensor& memory, std::int64_t bytes) {
+  const auto element_bytes = static_cast<std::int64_t>(memory.element_size());
+  const std::int64_t stride = slot_elements(bytes, element_bytes);
+  std::vector<at::Tensor> slots;
+  for (std::int64_t i = 0; i < operations_of_turn(bytes); ++i) {
+    slots.push_back(memory.narrow(0, i * stride, bytes / element_bytes));
+  }
+  return slots;
+}
+
+class Measurement {
+ public:
+  Measurement(const AllReduceConfig& config, const BenchWorld& world,
+              const std::vector<std::unique_ptr<AllReduceContender>>& contenders)
+      : config_(config),
+        world_(world),
+        contenders_(contenders),
+        dtype_(parse_dtype(config.dtype)),
+        warm_(config.buffers == "warm"),
+        pattern_(dtype_, world.rank(), world.world_size(), warm_) {}
+
+  std::int64_t element_bytes() const { return static_cast<std::int64_t>(c10::elementSize(dtype_)); }
+
+  void allocate(const std::vector<std::int64_t>& sizes) {
+    std::int64_t most = 0;
+    for (const std::int64_t bytes : sizes) {
+      most = std::max(most, operations_of_turn(bytes) * slot_elements(bytes, element_bytes()));
+    }
+    for (const auto& contender : contenders_) {
+      outputs_.push_back(contender->allocate(most, dtype_));
+      inputs_.push_back(config_.in_place ? outputs_.back() : contender->allocate(most, dtype_));
+    }
+  }
+
+  // Rows for one size; empty if somebody asked to stop.
+  std::vector<AllReduceRow> measure(std::int64_t bytes) {
+    const std::size_t n = contenders_.size();
+    std::vector<Slots> slots(n);
+    for (std::size_t i = 0; i < n; ++i) {
+      slots[i].outputs = cut(outputs_[i], bytes);
+      slots[i].inputs = config_.in_place ? slots[i].outputs : cut(inputs_[i], bytes);
+    }
+    std::vector<std::vector<double>> times(n);
+    std::vector<std::int64_t> wrong(n, 0);
+    for (int round = -config_.warmup_iters; round < config_.iters; ++round) {
+      for (std::size_t turn = 0; turn < n; ++turn) {
+        const std::size_t i = (turn + static_cast<std::size_t>(round + config_.warmup_iters)) % n;
+        const double seconds = take_turn(*contenders_[i], slots[i]);
+        wrong[i] += check(slots[i]);
+        if (round >= 0) times[i].push_back(seconds);
+      }
+      if (world_.stop_requested()) return {};
+    }
+    return make_rows(bytes, times, wrong);
+  }
+
+ private:
+  // Seconds of one operation.
+  double take_turn(AllReduceContender& contender, const Slots& slots) {
+    prepare(contender, slots);
+    world_.communicator()->barrier();
+    const auto begin = Clock::now();
+    for (std::size_t k = 0; k < slots.outputs.size(); ++k) contender.run(slots.outputs[k], slots.inputs[k]);
+    const std::chrono::duration<double> elapsed = Clock::now() - begin;
+    return elapsed.count() / static_cast<double>(slots.outputs.size());
+  }
+
+  void prepare(AllReduceContender& contender, const Slots& slots) {
+    for (std::size_t k = 0; k < slots.outputs.size(); ++k) {
+      pattern_.fill(slots.inputs[k].mutable_data_ptr(), slots.inputs[k].numel(), offset(k));
+      // What the turn before left there is the right answer.
+      if (!config_.in_place) slots.outputs[k].zero_();
+    }
+    if (!warm_) return;
+    for (std::size_t k = 0; k < slots.outputs.size(); ++k) {
+      contender.run(slots.outputs[k], slots.inputs[k]);
+      if (contender.adds_up() && !config_.in_place) slots.inputs[k].copy_(slots.outputs[k]);
+    }
+  }
+
+  std::int64_t check(const Slots& slots) const {
+    std::int64_t wrong = 0;
+    for (std::size_t k = 0; k < slots.outputs.size(); ++k) {
+      wrong += pattern_.count_wrong(slots.outputs[k].const_data_ptr(), slots.outputs[k].numel(), offset(k));
+    }
+    return wrong;
+  }
+
+  static std::int64_t offset(std::size_t slot) { return static_cast<std::int64_t>(slot) * 17; }
+
+  std::vector<AllReduceRow> make_rows(std::int64_t bytes, std::vector<std::vector<double>>& times,
+                                      const std::vector<std::int64_t>& wrong) const {
+    std::vector<AllReduceRow> rows;
+    for (std::size_t i = 0; i < contenders_.size(); ++i) {
+      times[i] = world_.slowest(times[i]);
+      const std::int64_t all_wrong = world_.total(wrong[i]);
+      AllReduceRow row;
+      row.contender = contenders_[i]->name();
+      row.bytes = bytes;
+      row.count = bytes / element_bytes();
+      row.dtype = config_.dtype;
+      row.in_place = config_.in_place;
+      row.time_s = spread_of(times[i]);
+      row.wire_bytes = ring_bytes(bytes, world_.world_size());
+      if (contenders_[i]->adds_up()) row.wrong = all_wrong;
+      if (i > 0) row.over_ours = ratio_spread(times[i], times[0]);
+      rows.push_back(std::move(row));
+    }
+    return rows;
+  }
+
+  const AllReduceConfig& config_;
+  const BenchWorld& world_;
+  const std::vector<std::unique_ptr<AllReduceContender>>& contenders_;
+  const at::ScalarType dtype_;
+  const bool warm_;
+  const SumPattern pattern_;
+  std::vector<at::Tensor> outputs_;  // one for each contender
+  std::vector<at::Tensor> inputs_;
+};
+
+}  // namespace
+
+std::vector<std::int64_t> sizes_of(const AllReduceConfig& config, std::int64_t element_bytes) {
+  const std::int64_t most = parse_byte_size(config.max_bytes);
+  std::vector<std::int64_t> sizes;
+  for (std::int64_t size = parse_byte_size(config.min_bytes); size <= most; size *= config.step_factor) {
+    if (size < element_bytes) {
+      throw std::invalid_argument("--min-bytes: \"" + config.min_bytes + "\" is less than one element of " +
+                                  config.dtype + "; it must be at least " + std::to_string(element_bytes));
+    }
+    sizes.push_back(size / element_bytes * element_bytes);
+  }
+  return sizes;
+}
+
+AllReduceResult measure_all_reduce(const AllReduceConfig& config, const BenchWorld& world,
+                                   const std::vector<std::unique_ptr<AllReduceContender>>& contenders,
+                                   const std::function<void(const std::vector<AllReduceRow>&)>& on_rows) {
+  Measurement measurement(config, world, contenders);
+  const auto sizes = sizes_of(config, measurement.element_bytes());
+  measurement.allocate(sizes);
+  AllReduceResult result;
+  for (const std::int64_t bytes : sizes) {
+    const auto rows = measurement.measure(bytes);
+    if (rows.empty()) {
+      result.stopped = true;
+      break;
+    }
+    on_rows(rows);
+    result.rows.insert(result.rows.end(), rows.begin(), rows.end());
+  }
+  return result;
+}
+
+bool run_all_reduce_bench(const AllReduceConfig& config, BenchWorld& world) {
+  ResultFile json(config.json, "--json", world.rank());
+  ResultFile csv(config.csv, "--csv", world.rank());
+  const auto contenders = make_all_reduce_contenders(config, world);
+  const bool shows = world.rank() == 0;
+  if (shows) {
+    std::fputs((describe(world.facts()) + all_reduce_header()).c_str(), stdout);
+    std::fflush(stdout);
+  }
+  const AllReduceResult result = measure_all_reduce(config, world, contenders, [&](const auto& rows) {
+    for (const AllReduceRow& row : rows) {
+      if (shows) std::fputs(format_row(row).c_str(), stdout);
+    }
+    std::fflush(stdout);
+  });
+  json.write(all_reduce_json(world.facts(), result.rows));
+  csv.write(all_reduce_csv(world.facts(), result.rows));
+  if (const std::int64_t wrong = count_wrong(result.rows); wrong > 0) {
+    throw WrongResult(std::to_string(wrong) + " values were wrong; the rows above say whose");
+  }
+  return !result.stopped;
+}
+
+}  // namespace lockstep

@@ -1,0 +1,95 @@
+#include "bench/config/bench_command_line.h"
+
+#include <algorithm>
+#include <array>
+#include <stdexcept>
+#include <utility>
+
+#include "bench/config/bench_options.h"
+#include "sampler/nearest_name.h"
+
+namespace lockstep {
+namespace {
+
+constexpr const char* kAllReduce = "all-reduce";
+
+constexpr std::array<std::pair<const char*, const char*>, 6> kNcclTestsFlags = {{{"-b", "--min-bytes"},
+                                                                                 {"-e", "--max-bytes"},
+                                                                                 {"-f", "--step-factor"},
+                                                                                 {"-w", "--warmup-iters"},
+                                                                                 {"-n", "--iters"},
+                                                                                 {"-d", "--dtype"}}};
+
+template <class Config>
+std::vector<FlagSpec> specs_of(const std::vector<Option<Config>>& options) {
+  std::vector<FlagSpec> specs;
+  for (const auto& option : options) specs.push_back({option.name, option.kind() == OptionKind::kSwitch});
+  return specs;
+}
+
+template <class Config>
+Config resolve(const std::vector<Option<Config>>& options, const std::vector<Flag>& flags) {
+  Config config;
+  for (const Flag& flag : flags) {
+    if (const auto* option = find_option(options, flag.name))
+      option->set_text(config, flag.value, "--" + flag.name);
+  }
+  check_contradictions(config);
+  return config;
+}
+
+}  // namespace
+
+const std::vector<BenchSummary>& benches() {
+  static const std::vector<BenchSummary> table = {
+      {kAllReduce, "Time and bandwidth of an all-reduce for a range of sizes, every result checked"},
+      {"step", "Time of a training step: local, with averaged gradients, with the sharded update"},
+  };
+  return table;
+}
+
+std::string bench_name(const std::vector<std::string>& arguments) {
+  std::vector<std::string> names;
+  std::string listed;
+  for (const BenchSummary& bench : benches()) {
+    names.push_back(bench.name);
+    listed += (listed.empty() ? "" : ", ") + bench.name;
+  }
+  if (arguments.empty() || arguments.front().starts_with("-")) {
+    throw std::invalid_argument("a benchmark's name is missing after bench; it must be one of " + listed);
+  }
+  if (std::find(names.begin(), names.end(), arguments.front()) == names.end()) {
+    throw std::invalid_argument("unknown benchmark " + quoted(arguments.front()) + "; did you mean " +
+                                nearest_name(arguments.front(), names) + "? (there are " + listed + ")");
+  }
+  return arguments.front();
+}
+
+std::vector<std::string> with_long_flags(const std::string& bench, std::vector<std::string> arguments) {
+  if (bench != kAllReduce) return arguments;
+  for (std::string& argument : arguments) {
+    for (const auto& [letter, name] : kNcclTestsFlags) {
+      if (argument == letter) argument = name;
+    }
+  }
+  return arguments;
+}
+
+std::vector<FlagSpec> bench_flag_specs(const std::string& bench) {
+  return bench == kAllReduce ? specs_of(all_reduce_options()) : specs_of(step_options());
+}
+
+std::vector<HelpEntry> bench_help_entries(const std::string& bench) {
+  return bench == kAllReduce ? help_entries(all_reduce_options()) : help_entries(step_options());
+}
+
+BenchConfig resolve_bench_config(const std::string& bench, const std::vector<Flag>& flags) {
+  if (bench == kAllReduce) return resolve(all_reduce_options(), flags);
+  return resolve(step_options(), flags);
+}
+
+const BenchSetting& setting_of(const BenchConfig& config) {
+  return std::visit([](const auto& one) -> const BenchSetting& { return one; }, config);
+}
+
+}  // namespace lockstep

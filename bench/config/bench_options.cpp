@@ -1,0 +1,154 @@
+#include "bench/config/bench_options.h"
+
+#include <iterator>
+#include <limits>
+#include <stdexcept>
+
+#include "bench/config/text_values.h"
+
+namespace lockstep {
+namespace {
+
+constexpr const char* kWhat = "What is measured";
+constexpr const char* kHow = "How it is measured";
+constexpr const char* kRanks = "How the ranks communicate";
+constexpr const char* kLeaves = "What it leaves behind";
+constexpr int kMostRounds = 1'000'000;
+
+// The rows for BenchSetting, the same for every benchmark.
+template <class Config>
+void append_setting(std::vector<Option<Config>>& options) {
+  using C = Config;
+  constexpr double kLongestTimeoutS = 1e6;
+  const std::vector<std::string> peers(std::begin(C::kPeers), std::end(C::kPeers));
+  const std::vector<Option<C>> rows = {
+      {"backend", kRanks, &C::backend, "NAME",
+       "What carries the gradients: auto (the quickest that is possible here), shm, mpi or gloo",
+       one_of({"auto", "shm", "mpi", "gloo"})},
+      {"reduction-order", kRanks, &C::reduction_order, "NAME",
+       "Order of our sums: pytorch (DDP's bits), tree (the same for any topology) or fast (the quickest)",
+       one_of({"pytorch", "tree", "fast"})},
+      {"interface", kRanks, &C::interface, "NAME",
+       "Network interface of the peers' sockets, such as eth0; the same on every host", any_line(),
+       "$GLOO_SOCKET_IFNAME, or lo for ranks of one machine"},
+      {"timeout", kRanks, &C::timeout_s, "SECONDS", "Longest wait for another rank, seconds",
+       number_above_zero(kLongestTimeoutS)},
+      {"master-addr", kRanks, &C::master_addr, "HOST", "Where the ranks of --backend gloo meet", any_line(),
+       "$MASTER_ADDR"},
+      {"master-port", kRanks, &C::master_port, "PORT", "TCP port where they meet", integer_between(0, 65535),
+       "$MASTER_PORT"},
+      {"json", kLeaves, &C::json, "FILE",
+       "Write the results as JSON, with the machine, the versions and the command", any_line()},
+  };
+  options.insert(options.end(), rows.begin(), rows.end());
+}
+
+}  // namespace
+
+const std::vector<Option<AllReduceConfig>>& all_reduce_options() {
+  using C = AllReduceConfig;
+  static const std::vector<Option<C>> table = [] {
+    std::vector<Option<C>> options = {
+        {"min-bytes", kWhat, &C::min_bytes, "SIZE",
+         "Smallest size, bytes; K, M and G are powers of 1024 (-b)", byte_size()},
+        {"max-bytes", kWhat, &C::max_bytes, "SIZE", "Largest size, bytes (-e)", byte_size()},
+        {"step-factor", kWhat, &C::step_factor, "N", "Factor between one size and the next (-f)",
+         integer_between(2, 1 << 20)},
+        {"dtype", kWhat, &C::dtype, "NAME", "What is added up (-d)",
+         one_of({"float32", "float64", "float16", "bfloat16", "int32", "int64", "uint8"})},
+        {"compare", kWhat, &C::compare, "NAMES",
+         "Measured beside us, alternating in the same run: gloo (PyTorch's ProcessGroupGloo), mpi "
+         "(MPI_Allreduce) and tcp (a raw two-way stream between neighbouring ranks, of the bytes that a ring "
+         "sends)",
+         list_of({std::begin(C::kPeers), std::end(C::kPeers)})},
+        {"iters", kHow, &C::iters, "N", "Rounds that are timed (-n)", integer_between(1, kMostRounds)},
+        {"warmup-iters", kHow, &C::warmup_iters, "N", "Rounds before them that are not (-w)",
+         integer_between(0, kMostRounds)},
+        {"buffers", kHow, &C::buffers, "NAME",
+         "fresh: every buffer is written anew before each operation, as a backward pass does; warm: left as "
+         "the same operation left it",
+         one_of({"fresh", "warm"})},
+        {"memory", kHow, &C::memory, "NAME",
+         "Our buffers: shared (from the communicator, as the gradient buckets are) or private (ordinary "
+         "memory)",
+         one_of({"shared", "private"})},
+        {"in-place", kHow, &C::in_place, "",
+         "Reduce in place; otherwise from one buffer into another, which costs those who only reduce in "
+         "place "
+         "(Lockstep, Gloo) a copy",
+         true_or_false()},
+        {"csv", kLeaves, &C::csv, "FILE", "Write the results as CSV", any_line()},
+    };
+    append_setting(options);
+    return options;
+  }();
+  return table;
+}
+
+const std::vector<Option<StepConfig>>& step_options() {
+  using C = StepConfig;
+  static const std::vector<Option<C>> table = [] {
+    std::string names;
+    std::vector<std::string> choices = {"all"};
+    for (const Workload& workload : named_workloads()) {
+      names += (names.empty() ? "" : ", ") + workload.name;
+      choices.push_back(workload.name);
+    }
+    constexpr std::int64_t kMost = std::numeric_limits<int>::max();
+    std::vector<Option<C>> options = {
+        {"workload", kWhat, &C::workload, "NAMES", "Models and batches to time: all, or some of " + names,
+         list_of(choices)},
+        {"model", kWhat, &C::model, "NAME",
+         "One model instead, with the sizes below: mlp, convnet, resnet18 or resnet50", any_line()},
+        {"hidden", kWhat, &C::hidden, "SIZES", "Widths of the hidden layers of --model mlp", list_of_sizes()},
+        {"sample-sizes", kWhat, &C::sample_sizes, "SIZES", "One sample of --model", list_of_sizes()},
+        {"num-classes", kWhat, &C::num_classes, "N", "Classes of --model", integer_between(1, kMost)},
+        {"batch-size", kWhat, &C::batch_size, "N", "Samples per rank and step of --model",
+         integer_between(1, kMost)},
+        {"contenders", kWhat, &C::contenders, "NAMES",
+         "Ours: local (no communication, a barrier after each step), averaged (DistributedDataParallel and "
+         "any "
+         "optimizer), sharded (each rank updates its part of the parameters)",
+         list_of({"local", "averaged", "sharded"})},
+        {"compare", kWhat, &C::compare, "NAMES",
+         "Measured beside us, alternating in the same run: c10d (PyTorch's own Reducer over Gloo, in this "
+         "program) and pytorch (PyTorch DDP over Gloo under torchrun, and its local step)",
+         list_of({std::begin(C::kPeers), std::end(C::kPeers)})},
+        {"compress", kWhat, &C::compress, "NAME",
+         "What gradients travel as, ours and PyTorch's: none (as they are) or fp16",
+         one_of({"none", "fp16"})},
+        {"rounds", kHow, &C::rounds, "N", "Rounds that are timed; each contender has one turn in each",
+         integer_between(1, kMostRounds)},
+        {"warmup-rounds", kHow, &C::warmup_rounds, "N", "Rounds before them that are not",
+         integer_between(0, kMostRounds)},
+        {"steps", kHow, &C::steps, "N", "Timed steps of a turn; 0: what suits the workload",
+         integer_between(0, kMostRounds)},
+        {"settle-steps", kHow, &C::settle_steps, "N",
+         "Untimed steps at the start of a turn, which finds the caches as another contender left them",
+         integer_between(0, kMostRounds)},
+        {"num-threads", kHow, &C::num_threads, "N", "CPU threads per rank, ours and PyTorch's",
+         integer_between(1, 4096)},
+        {"python", kHow, &C::python, "FILE", "Python interpreter with PyTorch for --compare pytorch",
+         any_line(), "the one Lockstep was built with, else python3"},
+    };
+    append_setting(options);
+    return options;
+  }();
+  return table;
+}
+
+void check_contradictions(const AllReduceConfig& config) {
+  if (parse_byte_size(config.min_bytes) > parse_byte_size(config.max_bytes)) {
+    throw std::invalid_argument("--min-bytes: " + quoted(config.min_bytes) + " is more than --max-bytes " +
+                                quoted(config.max_bytes) + "; it must be at most that");
+  }
+}
+
+void check_contradictions(const StepConfig& config) {
+  if (split_list(config.contenders).empty()) {
+    throw std::invalid_argument("--contenders: at least one of local, averaged, sharded is needed");
+  }
+  workloads_of(config);
+}
+
+}  // namespace lockstep

@@ -1,0 +1,33 @@
+// MPI as a peer: MPI_Allreduce as the installed library does it, called directly.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <string>
+
+#include "comm/placement.h"
+
+namespace lockstep {
+
+// Initialises MPI for the whole process with MPI_THREAD_SERIALIZED, before our communicator, which then takes
+// MPI as it finds it (comm/mpi_transport.h). Serialized: our communicator's thread is inside MPI only while
+// one of its collectives is under way, and all_reduce() must be called only while none is. The level costs
+// OpenMPI no locks, unlike MPI_THREAD_MULTIPLE, so both sides are timed as they would be alone.
+class MpiWorld {
+ public:
+  // Throws std::invalid_argument unless MPI's world is the one that `placement` describes, CommError if MPI
+  // cannot be had.
+  explicit MpiWorld(const Placement& placement);
+
+  // MPI_Allreduce with MPI_SUM; `input` may be `output`. float32, float64, int32, int64 and uint8: MPI 3
+  // knows no 16-bit floating point. Throws std::invalid_argument for others, CommError where MPI fails.
+  void all_reduce(const at::Tensor& output, const at::Tensor& input);
+  static bool knows(at::ScalarType dtype);
+
+  std::string library_version() const;  // "Open MPI v4.1.4"
+
+  // After the communicator's shutdown(), on every rank.
+  void finalize();
+};
+
+}  // namespace lockstep

@@ -1,0 +1,41 @@
+// The results of `lockstep bench all-reduce`, and the ways in which they are shown.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bench/report/run_facts.h"
+#include "bench/report/statistics.h"
+
+namespace lockstep {
+
+// One contender at one size.
+struct AllReduceRow {
+  std::string contender;  // "lockstep", "gloo", ...
+  std::int64_t bytes = 0;
+  std::int64_t count = 0;  // elements
+  std::string dtype;
+  bool in_place = true;
+  Spread time_s;                      // of one operation; of each round the slowest rank's
+  double wire_bytes = 0;              // that a ring sends per rank: what bus bandwidth is counted from
+  std::optional<std::int64_t> wrong;  // elements, over all rounds and ranks; none: it computes nothing
+  std::optional<Spread> over_ours;    // its time ÷ ours, round by round; none for ours
+
+  // As nccl-tests' docs/PERFORMANCE.md defines them, from the median, in GB/s (10^9).
+  double algorithm_bandwidth() const;
+  double bus_bandwidth() const;
+};
+
+// nccl-tests' columns, and behind them the spread of the times and the ratio to ours.
+std::string all_reduce_header();
+std::string format_row(const AllReduceRow& row);
+
+std::string all_reduce_json(const RunFacts& facts, const std::vector<AllReduceRow>& rows);
+std::string all_reduce_csv(const RunFacts& facts, const std::vector<AllReduceRow>& rows);
+
+// The sum of all wrong counts.
+std::int64_t count_wrong(const std::vector<AllReduceRow>& rows);
+
+}  // namespace lockstep

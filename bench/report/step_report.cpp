@@ -1,0 +1,108 @@
+#include "bench/report/step_report.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+namespace lockstep {
+namespace {
+
+const std::vector<double>* find_times(const std::string& contender,
+                                      const std::vector<std::string>& contenders,
+                                      const std::vector<std::vector<double>>& times) {
+  const auto found = std::find(contenders.begin(), contenders.end(), contender);
+  return found == contenders.end() ? nullptr : &times[static_cast<std::size_t>(found - contenders.begin())];
+}
+
+std::string ratio_text(const std::optional<Spread>& ratio) {
+  if (!ratio) return "";
+  std::array<char, 64> text{};
+  std::snprintf(text.data(), text.size(), "%.3f (%.2f..%.2f)", ratio->median, ratio->min, ratio->max);
+  return text.data();
+}
+
+void add_spread(nlohmann::ordered_json& json, const char* name, const std::optional<Spread>& spread,
+                double unit = 1.0) {
+  if (!spread) return;
+  json[name] = {{"min", spread->min * unit}, {"median", spread->median * unit}, {"max", spread->max * unit}};
+}
+
+}  // namespace
+
+StepTable make_step_table(const std::string& workload, int steps, const std::vector<std::string>& contenders,
+                          const std::vector<std::vector<double>>& times) {
+  StepTable table{workload, times.empty() ? 0 : static_cast<int>(times.front().size()), steps, {}};
+  const auto* ddp = find_times(kPytorchDdp, contenders, times);
+  const auto* c10d = find_times(kC10d, contenders, times);
+  for (std::size_t i = 0; i < contenders.size(); ++i) {
+    StepRow row;
+    row.contender = contenders[i];
+    row.time_s = spread_of(times[i]);
+    const bool pytorch = row.contender == kPytorchLocal || row.contender == kPytorchDdp;
+    const auto* local = find_times(pytorch ? kPytorchLocal : kLocal, contenders, times);
+    if (local != nullptr && local != &times[i]) row.over_local = ratio_spread(times[i], *local);
+    const bool ours_with_communication = row.contender == kAveraged || row.contender == kSharded;
+    if (ours_with_communication && ddp != nullptr) row.pytorch_over = ratio_spread(*ddp, times[i]);
+    if (ours_with_communication && c10d != nullptr) row.c10d_over = ratio_spread(*c10d, times[i]);
+    // Step against step without communication: whether our forward, backward and optimizer keep up.
+    const auto* their_local = find_times(kPytorchLocal, contenders, times);
+    if (row.contender == kLocal && their_local != nullptr)
+      row.pytorch_over = ratio_spread(*their_local, times[i]);
+    table.rows.push_back(std::move(row));
+  }
+  return table;
+}
+
+std::string format_table(const StepTable& table) {
+  std::array<char, 256> line{};
+  std::string text = std::to_string(table.rounds) + " rounds of " + std::to_string(table.steps) +
+                     (table.steps == 1 ? " step\n" : " steps\n");
+  std::snprintf(line.data(), line.size(), "  %-14s %26s   %-21s %-21s %s\n", "", "ms a step (min..max)",
+                "/ its own local step", "PyTorch's / this", "c10d / this");
+  text += line.data();
+  for (const StepRow& row : table.rows) {
+    std::array<char, 64> time{};
+    std::snprintf(time.data(), time.size(), "%.2f (%.2f..%.2f)", row.time_s.median * 1e3,
+                  row.time_s.min * 1e3, row.time_s.max * 1e3);
+    std::snprintf(line.data(), line.size(), "  %-14s %26s   %-21s %-21s %s", row.contender.c_str(),
+                  time.data(), ratio_text(row.over_local).c_str(), ratio_text(row.pytorch_over).c_str(),
+                  ratio_text(row.c10d_over).c_str());
+    std::string shown = line.data();
+    shown.erase(shown.find_last_not_of(' ') + 1);
+    text += shown + "\n";
+  }
+  return text;
+}
+
+std::string step_legend() {
+  return "\nRatios are of the same round: median (min..max). A local step has no communication, but all "
+         "ranks do it at "
+         "once\nand the slowest counts; ours includes a barrier, PyTorch's does not. PyTorch's is its DDP "
+         "step, beside a "
+         "local\nstep its local one.\n";
+}
+
+std::string step_json(const RunFacts& facts, const std::vector<StepTable>& tables) {
+  auto json = nlohmann::ordered_json::parse(to_json_text(facts));
+  json["benchmark"] = "step";
+  json["workloads"] = nlohmann::ordered_json::array();
+  for (const StepTable& table : tables) {
+    nlohmann::ordered_json entry = {
+        {"workload", table.workload}, {"rounds", table.rounds}, {"steps", table.steps}};
+    entry["contenders"] = nlohmann::ordered_json::array();
+    for (const StepRow& row : table.rows) {
+      nlohmann::ordered_json one = {{"contender", row.contender}};
+      add_spread(one, "step_ms", row.time_s, 1e3);
+      add_spread(one, "over_own_local_step", row.over_local);
+      add_spread(one, row.contender == kLocal ? "pytorch_local_over_this" : "pytorch_ddp_over_this",
+                 row.pytorch_over);
+      add_spread(one, "c10d_over_this", row.c10d_over);
+      entry["contenders"].push_back(std::move(one));
+    }
+    json["workloads"].push_back(std::move(entry));
+  }
+  return json.dump(2) + "\n";
+}
+
+}  // namespace lockstep

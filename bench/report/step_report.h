@@ -1,0 +1,50 @@
+// The results of `lockstep bench step`, and the ways in which they are shown.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bench/report/run_facts.h"
+#include "bench/report/statistics.h"
+
+namespace lockstep {
+
+// One contender's step on one workload.
+struct StepRow {
+  std::string contender;  // "local", "averaged", "sharded", "c10d", "pytorch local" or "pytorch ddp"
+  Spread time_s;          // of one step; of each round the slowest rank's mean over a turn
+  std::optional<Spread> over_local;  // ÷ its own local step, round by round; none for a local step
+  // PyTorch's ÷ this one (its DDP step, for a local step its local one) and c10d's ÷ this one, round by
+  // round;
+  std::optional<Spread> pytorch_over;
+  std::optional<Spread> c10d_over;
+};
+
+struct StepTable {
+  std::string workload;  // "mlp-512: mlp 784-512-512-10, batch 64, 669,706 parameters"
+  int rounds = 0;        // that were timed
+  int steps = 0;         // timed in each
+  std::vector<StepRow> rows;
+};
+
+// From the times of each round, in seconds, contender by contender: the ratios above. `times[i]` belongs to
+// `contenders[i]`; all have the same number of rounds.
+StepTable make_step_table(const std::string& workload, int steps, const std::vector<std::string>& contenders,
+                          const std::vector<std::vector<double>>& times);
+
+// Without the workload, which is said before anything is timed.
+std::string format_table(const StepTable& table);
+// What the columns mean, once under all tables.
+std::string step_legend();
+std::string step_json(const RunFacts& facts, const std::vector<StepTable>& tables);
+
+inline constexpr const char* kLocal = "local";
+inline constexpr const char* kAveraged = "averaged";
+inline constexpr const char* kSharded = "sharded";
+inline constexpr const char* kC10d = "c10d";
+inline constexpr const char* kPytorchLocal = "pytorch local";
+inline constexpr const char* kPytorchDdp = "pytorch ddp";
+
+}  // namespace lockstep

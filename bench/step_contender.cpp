@@ -1,0 +1,151 @@
+#include "bench/step_contender.h"
+
+#include <algorithm>
+#include <chrono>
+#include <stdexcept>
+
+#include "bench/config/text_values.h"
+#include "bench/peers/c10d_step.h"
+#include "bench/peers/pytorch_twin.h"
+#include "bench/report/step_report.h"
+#include "bench/training_step.h"
+#include "comm/distributed_data_parallel.h"
+
+namespace lockstep {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// A contender in this program: steps one after the other, timed together.
+class InProcess : public StepContender {
+ public:
+  std::vector<double> take_turn(int settle_steps, int steps) final {
+    for (int i = 0; i < settle_steps; ++i) step();
+    settled();
+    const auto begin = Clock::now();
+    for (int i = 0; i < steps; ++i) step();
+    return {std::chrono::duration<double>(Clock::now() - begin).count()};
+  }
+
+ protected:
+  virtual void step() = 0;
+  // The ranks meet before the timed steps.
+  virtual void settled() = 0;
+};
+
+class Local final : public InProcess {
+ public:
+  Local(const Workload& workload, const BenchWorld& world)
+      : communicator_(world.communicator()), training_(workload, world.rank()) {}
+  std::string name() const override { return kLocal; }
+
+ protected:
+  void step() override {
+    training_.backward([this](const at::Tensor& data) { return training_.model->forward(data); });
+    training_.optimizer->step();
+    communicator_->barrier();
+  }
+  void settled() override { communicator_->barrier(); }
+
+ private:
+  CommunicatorPtr communicator_;
+  TrainingStep training_;
+};
+
+class Averaged final : public InProcess {
+ public:
+  Averaged(const Workload& workload, const BenchWorld& world)
+      : communicator_(world.communicator()),
+        training_(workload, world.rank()),
+        ddp_(training_.model, communicator_) {}
+  std::string name() const override { return kAveraged; }
+
+ protected:
+  void step() override {
+    training_.backward([this](const at::Tensor& data) { return ddp_.forward(data); });
+    training_.optimizer->step();
+  }
+  void settled() override { communicator_->barrier(); }
+
+ private:
+  CommunicatorPtr communicator_;
+  TrainingStep training_;
+  DistributedDataParallel<Model> ddp_;
+};
+
+class C10d final : public InProcess {
+ public:
+  C10d(const Workload& workload, const BenchWorld& world, bool compress)
+      : communicator_(world.communicator()), step_(workload, world, compress) {}
+  std::string name() const override { return kC10d; }
+
+ protected:
+  void step() override { step_.step(); }
+  void settled() override { communicator_->barrier(); }
+
+ private:
+  CommunicatorPtr communicator_;
+  C10dStep step_;
+};
+
+class Pytorch final : public StepContender {
+ public:
+  Pytorch(PytorchTwin& twin, std::string name, std::string kind)
+      : twin_(twin), name_(std::move(name)), kind_(std::move(kind)) {}
+  std::string name() const override { return name_; }
+  std::vector<double> take_turn(int settle_steps, int steps) override {
+    return twin_.take_turn(kind_, settle_steps, steps);
+  }
+
+ private:
+  PytorchTwin& twin_;
+  std::string name_;
+  std::string kind_;
+};
+
+bool contains(const std::vector<std::string>& words, const char* word) {
+  return std::find(words.begin(), words.end(), word) != words.end();
+}
+
+std::string with_commas(std::int64_t number) {
+  std::string text = std::to_string(number);
+  for (int at = static_cast<int>(text.size()) - 3; at > 0; at -= 3)
+    text.insert(static_cast<std::size_t>(at), ",");
+  return text;
+}
+
+}  // namespace
+
+std::vector<std::unique_ptr<StepContender>> make_step_contenders(const StepConfig& config,
+                                                                 const Workload& workload,
+                                                                 const BenchWorld& world, PytorchTwin* twin) {
+  std::vector<std::unique_ptr<StepContender>> contenders;
+  const auto ours = split_list(config.contenders);
+  const bool compress = config.compress == "fp16";
+  if (contains(ours, kLocal)) contenders.push_back(std::make_unique<Local>(workload, world));
+  if (contains(ours, kAveraged)) contenders.push_back(std::make_unique<Averaged>(workload, world));
+  if (contains(split_list(config.compare), kC10d)) {
+    contenders.push_back(std::make_unique<C10d>(workload, world, compress));
+  }
+  if (twin != nullptr) {
+    twin->set_up(workload, compress);
+    contenders.push_back(std::make_unique<Pytorch>(*twin, kPytorchLocal, "local"));
+    contenders.push_back(std::make_unique<Pytorch>(*twin, kPytorchDdp, "ddp"));
+  }
+  return contenders;
+}
+
+std::string describe(const Workload& workload) {
+  std::string text = workload.name + ": " + workload.model + " ";
+  for (std::size_t i = 0; i < workload.sample_sizes.size(); ++i) {
+    text += (i == 0 ? "" : "x") + std::to_string(workload.sample_sizes[i]);
+  }
+  for (const std::int64_t width : workload.hidden) text += "-" + std::to_string(width);
+  std::int64_t parameters = 0;
+  for (const at::Tensor& parameter : TrainingStep(workload, 0).model->parameters())
+    parameters += parameter.numel();
+  return text + "-" + std::to_string(workload.num_classes) + ", batch " +
+         std::to_string(workload.batch_size) + ", " + with_commas(parameters) + " parameters";
+}
+
+}  // namespace lockstep

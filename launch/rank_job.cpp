@@ -1,0 +1,150 @@
+#include "launch/rank_job.h"
+
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <iostream>
+#include <optional>
+#include <stdexcept>
+
+#include "launch/exit_folder.h"
+#include "launch/hostfile.h"
+#include "launch/job_signals.h"
+#include "launch/mpirun.h"
+#include "launch/outcome.h"
+#include "launch/program_path.h"
+#include "launch/supervisor.h"
+#include "sampler/data_error.h"
+
+namespace lockstep {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::int64_t monotonic_ns() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  constexpr std::int64_t kNsPerS = 1'000'000'000;
+  return now.tv_sec * kNsPerS + now.tv_nsec;
+}
+
+int usable_cores() {
+  cpu_set_t cores;
+  return sched_getaffinity(0, sizeof(cores), &cores) == 0 ? std::max(1, CPU_COUNT(&cores)) : 1;
+}
+
+std::optional<int> terminal_columns(int fd) {
+  if (isatty(fd) == 0) {
+    return std::nullopt;
+  }
+  constexpr int kUsual = 80;  // terminals that do not say
+  winsize size{};
+  return ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : kUsual;
+}
+
+int count_nodes(const LaunchOptions& launch) {
+  if (!launch.hostfile.empty()) {
+    const int hosts = count_hosts(launch.hostfile);
+    if (launch.nnodes > hosts) {
+      throw std::invalid_argument("--nnodes: \"" + std::to_string(launch.nnodes) + "\" is more than the " +
+                                  std::to_string(hosts) + " hosts in " + launch.hostfile +
+                                  "; it must be at most that");
+    }
+    return launch.nnodes == 0 ? hosts : launch.nnodes;
+  }
+  const bool allotted = std::getenv("SLURM_JOB_ID") != nullptr || std::getenv("PBS_NODEFILE") != nullptr;
+  if (launch.nnodes > 1 && !allotted) {
+    throw std::invalid_argument(
+        "--nnodes: \"" + std::to_string(launch.nnodes) +
+        "\" machines need --hostfile FILE to name them, or a batch system's allotment");
+  }
+  return std::max(launch.nnodes, 1);
+}
+
+fs::path find_rank_program(const RankJob& job) {
+  const char* other = std::getenv(job.program_override.c_str());
+  const fs::path program = other != nullptr ? fs::path(other) : own_program().parent_path() / job.program;
+  if (!is_executable_file(program)) {
+    throw DataError(
+        program.string() +
+        " is not there or cannot be executed; it must stand beside lockstep: build or install it again");
+  }
+  return fs::absolute(program);
+}
+
+fs::path find_mpirun() {
+  const char* path = std::getenv("PATH");
+  if (const auto mpirun = find_on_path("mpirun", path != nullptr ? path : "")) {
+    return *mpirun;
+  }
+  throw DataError("mpirun is not on the PATH; install the package openmpi-bin (Debian 12, Ubuntu 24.04)");
+}
+
+JobPlan make_plan(const RankJob& job) {
+  JobPlan plan;
+  plan.launch_time_ns = monotonic_ns();
+  plan.nproc_per_node = job.launch.nproc_per_node;
+  plan.nnodes = count_nodes(job.launch);
+  plan.hostfile = job.launch.hostfile;
+  plan.rank_command = {find_rank_program(job).string()};
+  plan.rank_command.insert(plan.rank_command.end(), job.arguments.begin(), job.arguments.end());
+  plan.lockstep = own_program();
+  plan.command_text = job.command_text;
+  // One rank needs no mpirun, unless its host or its backend is MPI's business.
+  const bool direct = plan.world_size() == 1 && plan.hostfile.empty() && !job.needs_mpirun;
+  plan.mpirun = direct ? fs::path() : find_mpirun();
+  plan.num_threads = job.num_threads;
+  plan.cores = usable_cores();
+  plan.warm_heap = job.launch.warm_heap == "on";
+  plan.is_root = geteuid() == 0;
+  plan.stdout_columns = terminal_columns(STDOUT_FILENO);
+  plan.stderr_is_terminal = isatty(STDERR_FILENO) != 0;
+  return plan;
+}
+
+// On a terminal the line that rank 0's bar stands on is wiped first.
+void say(const JobPlan& plan, const std::string& line) {
+  std::cerr << (plan.stderr_is_terminal ? "\r\x1b[K" : "") << "lockstep: " << line << std::endl;
+}
+
+Outcome run(const JobPlan& planned, const RankJob& job) {
+  const JobSignals signals;  // before anything is made that a signal could leave behind
+  const ExitFolder folder(job.run_dir);
+  JobPlan plan = planned;
+  plan.exit_dir = folder.path();
+  const JobStatus ended =
+      run_job({build_job_command(plan, current_environment()), plan.mpirun.empty(), plan.world_size(),
+               folder.path(), [&](const std::string& line) { say(plan, line); }, job.on_first_signal},
+              signals);
+  JobEnd end;
+  end.world_size = plan.world_size();
+  end.reports = read_exit_reports(folder.path());
+  end.ends = read_rank_ends(folder.path());
+  end.starts = count_rank_starts(folder.path());
+  end.status = ended.status;
+  end.forced = ended.forced;
+  return judge(end);
+}
+
+}  // namespace
+
+int run_rank_job(const RankJob& job) {
+  const JobPlan plan = make_plan(job);
+  if (job.launch.dry_run) {
+    const Environment current = current_environment();
+    std::cout << to_shell(build_job_command(plan, current), current) << std::endl;
+    return 0;
+  }
+  const Outcome outcome = run(plan, job);
+  if (!outcome.message.empty()) {
+    const bool agreed = outcome.code == ExitCode::kPaused || outcome.code == ExitCode::kBudget;
+    say(plan, (agreed ? "" : "error: ") + outcome.message);
+  }
+  return static_cast<int>(outcome.code);
+}
+
+}  // namespace lockstep

@@ -1,0 +1,91 @@
+#include "bench/config/bench_command_line.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <stdexcept>
+
+namespace lockstep {
+namespace {
+
+using testing::HasSubstr;
+
+BenchConfig parse(const std::string& bench, const std::vector<std::string>& arguments) {
+  return resolve_bench_config(bench, split_flags(with_long_flags(bench, arguments), bench_flag_specs(bench)));
+}
+
+std::string refusal(const std::string& bench, const std::vector<std::string>& arguments) {
+  try {
+    parse(bench, arguments);
+  } catch (const std::invalid_argument& error) {
+    return error.what();
+  }
+  return "accepted";
+}
+
+TEST(BenchCommandLine, TakesNcclTestsLetters) {
+  const auto config = std::get<AllReduceConfig>(
+      parse("all-reduce", {"-b", "8", "-e", "128M", "-f", "2", "-w", "1", "-n", "7", "-d", "bfloat16"}));
+  EXPECT_EQ(config.min_bytes, "8");
+  EXPECT_EQ(config.max_bytes, "128M");
+  EXPECT_EQ(config.step_factor, 2);
+  EXPECT_EQ(config.warmup_iters, 1);
+  EXPECT_EQ(config.iters, 7);
+  EXPECT_EQ(config.dtype, "bfloat16");
+}
+
+TEST(BenchCommandLine, SharedOptionsReachEachBenchmark) {
+  for (const auto& bench : benches()) {
+    const BenchConfig config = parse(bench.name, {"--backend", "mpi", "--reduction_order=tree", "--interface",
+                                                  "wire", "--timeout", "5", "--json", "out.json"});
+    const BenchSetting& setting = setting_of(config);
+    EXPECT_EQ(setting.backend, "mpi");
+    EXPECT_EQ(setting.reduction_order, "tree");
+    EXPECT_EQ(setting.interface, "wire");
+    EXPECT_EQ(setting.timeout_s, 5.0);
+    EXPECT_EQ(setting.json, "out.json");
+  }
+}
+
+TEST(BenchCommandLine, PeersAreTheBenchmarksOwn) {
+  EXPECT_EQ(setting_of(parse("all-reduce", {"--compare", "gloo,mpi,tcp"})).compare, "gloo,mpi,tcp");
+  EXPECT_EQ(setting_of(parse("step", {"--compare", "c10d,pytorch"})).compare, "c10d,pytorch");
+  EXPECT_THAT(refusal("all-reduce", {"--compare", "pytorch"}), HasSubstr("some of gloo, mpi, tcp"));
+  EXPECT_THAT(refusal("step", {"--compare", "gloo"}), HasSubstr("some of c10d, pytorch"));
+}
+
+TEST(BenchCommandLine, WhatCannotBeIsRefusedByName) {
+  EXPECT_THAT(refusal("all-reduce", {"--min-bytes", "2M", "--max-bytes", "1M"}),
+              HasSubstr("--min-bytes: \"2M\" is more than --max-bytes \"1M\""));
+  EXPECT_THAT(refusal("all-reduce", {"-b", "12x"}), HasSubstr("--min-bytes: \"12x\""));
+  EXPECT_THAT(refusal("all-reduce", {"--iters", "0"}), HasSubstr("--iters"));
+  EXPECT_THAT(refusal("all-reduce", {"--dtype", "complex64"}), HasSubstr("--dtype"));
+  EXPECT_THAT(refusal("all-reduce", {"--step-factor", "1"}), HasSubstr("--step-factor"));
+  EXPECT_THAT(refusal("all-reduce", {"--itres", "3"}), HasSubstr("did you mean --iters"));
+  EXPECT_THAT(refusal("step", {"-b", "8"}), HasSubstr("\"-b\""));
+  EXPECT_THAT(refusal("step", {"--contenders", ""}), HasSubstr("--contenders"));
+  EXPECT_THAT(refusal("step", {"--workload", "resnet81"}), HasSubstr("resnet18"));
+}
+
+TEST(BenchCommandLine, TheNameComesFirst) {
+  EXPECT_EQ(bench_name({"step", "--rounds", "3"}), "step");
+  for (const auto& [arguments, text] : std::vector<std::pair<std::vector<std::string>, std::string>>{
+           {{}, "missing"}, {{"--rounds", "3"}, "missing"}, {{"all-reduec"}, "did you mean all-reduce?"}}) {
+    try {
+      bench_name(arguments);
+      ADD_FAILURE() << text;
+    } catch (const std::invalid_argument& error) {
+      EXPECT_THAT(error.what(), HasSubstr(text));
+    }
+  }
+}
+
+TEST(BenchCommandLine, EveryFlagIsInTheHelp) {
+  for (const auto& bench : benches()) {
+    const std::string help = format_help(bench_help_entries(bench.name));
+    for (const FlagSpec& spec : bench_flag_specs(bench.name)) EXPECT_THAT(help, HasSubstr("--" + spec.name));
+  }
+}
+
+}  // namespace
+}  // namespace lockstep

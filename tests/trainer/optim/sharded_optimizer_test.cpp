@@ -1,0 +1,213 @@
+// A shared-out update against every rank's own, bit for bit, with and without shared memory.
+#include "trainer/optim/sharded_optimizer.h"
+
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/core/grad_mode.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <mutex>
+
+#include "comm/shared_memory_communicator.h"
+#include "sampler/data_error.h"
+#include "tests/comm/rank_threads.h"
+#include "trainer/optim/clip_grad.h"
+
+namespace lockstep {
+namespace {
+
+using NamedParameters = std::vector<std::pair<std::string, at::Tensor>>;
+
+constexpr auto kTimeout = std::chrono::seconds(20);
+
+CommunicatorPtr share_memory(CommunicatorPtr base) {
+  return SharedMemoryCommunicator::create(std::move(base), ReductionOrder::kPytorch, kTimeout).communicator;
+}
+
+// Large and small, one with the memory order of a channels-last convolution.
+NamedParameters make_parameters() {
+  auto generator = at::detail::createCPUGenerator(5);
+  NamedParameters parameters = {
+      {"a", at::randn({200, 150}, generator)},
+      {"b", at::randn({7}, generator)},
+      {"c", at::randn({32, 16, 9, 9}, generator).contiguous(at::MemoryFormat::ChannelsLast)},
+      {"d", at::randn({1}, generator)}};
+  for (auto& [name, parameter] : parameters) parameter.requires_grad_();
+  return parameters;
+}
+
+std::vector<at::Tensor> tensors_of(const NamedParameters& parameters) {
+  std::vector<at::Tensor> tensors;
+  for (const auto& [name, parameter] : parameters) tensors.push_back(parameter);
+  return tensors;
+}
+
+struct Case {
+  const char* name;
+  const char* optimizer;
+  OptimizerOptions options;
+  double clip;
+};
+
+const Case kCases[] = {
+    {"sgd", "sgd", {.lr = 0.05}, 0.0},
+    {"sgd_momentum", "sgd", {.lr = 0.05, .momentum = 0.9, .weight_decay = 1e-3}, 0.0},
+    {"adam", "adam", {.lr = 0.01, .weight_decay = 1e-2}, 0.0},
+    {"adamw", "adamw", {.lr = 0.01, .weight_decay = 1e-2}, 0.0},
+    {"sgd_clipped", "sgd", {.lr = 0.05, .momentum = 0.9}, 0.5},
+};
+
+struct Result {
+  std::vector<at::Tensor> parameters;
+  std::vector<OptimizerStateEntry> state;
+
+};
+
+enum class How { kWhole, kSharded };
+
+// Some steps of rank `comm.rank()`, whose gradients differ from the other ranks'; from `start`'s memory, if
+// there is one, at step `first`.
+Result train(Communicator& comm, const Case& which, How how, int first, int steps,
+             const Result* start = nullptr) {
+  const auto named = make_parameters();
+  const auto parameters = tensors_of(named);
+  if (start != nullptr) {
+    const at::NoGradGuard no_grad;
+    for (std::size_t i = 0; i < parameters.size(); ++i) parameters[i].copy_(start->parameters[i]);
+  }
+  const CommunicatorPtr shared(&comm, [](Communicator*) {});
+  Reducer reducer(named, shared);
+  std::unique_ptr<Optimizer> optimizer;
+  ShardedOptimizer* sharded = nullptr;
+  if (how == How::kSharded) {
+    auto owned =
+        std::make_unique<ShardedOptimizer>(which.optimizer, parameters, which.options, reducer, shared);
+    sharded = owned.get();
+    optimizer = std::move(owned);
+  } else {
+    optimizer = create_optimizer(which.optimizer, parameters, which.options);
+  }
+  if (start != nullptr) optimizer->load_state(start->state);
+  for (int step = first; step < first + steps; ++step) {
+    optimizer->zero_grad();
+    reducer.prepare_for_forward(true);
+    auto generator = at::detail::createCPUGenerator(static_cast<std::uint64_t>(1000 * step + comm.rank()));
+    at::Tensor loss = at::zeros({});
+    for (const at::Tensor& parameter : parameters)
+      loss = loss + (parameter * at::randn(parameter.sizes(), generator)).sum();
+    loss.backward();
+    if (which.clip > 0) {
+      if (sharded != nullptr) sharded->average_gradients();
+      clip_grad_norm(parameters, which.clip);
+    }
+    optimizer->step();
+  }
+  Result result;
+  for (const at::Tensor& parameter : parameters) result.parameters.push_back(parameter.detach().clone());
+  for (const OptimizerStateEntry& entry : optimizer->state())
+    result.state.push_back({entry.parameter_index, entry.name, entry.value.clone()});
+  return result;
+}
+
+void expect_equal(const Result& result, const Result& expected) {
+  ASSERT_EQ(result.parameters.size(), expected.parameters.size());
+  for (std::size_t i = 0; i < result.parameters.size(); ++i)
+    EXPECT_TRUE(at::equal(result.parameters[i], expected.parameters[i])) << "parameter " << i;
+  ASSERT_EQ(result.state.size(), expected.state.size());
+  for (std::size_t i = 0; i < result.state.size(); ++i) {
+    EXPECT_EQ(result.state[i].name, expected.state[i].name);
+    EXPECT_EQ(result.state[i].parameter_index, expected.state[i].parameter_index);
+    EXPECT_TRUE(at::equal(result.state[i].value, expected.state[i].value)) << result.state[i].name;
+  }
+}
+
+class ShardedOptimizerTest : public ::testing::TestWithParam<std::tuple<Case, int, bool>> {};
+
+TEST_P(ShardedOptimizerTest, HasTheBitsOfTheWholeOne) {
+  const auto& [which, world_size, shares_memory] = GetParam();
+  const auto make = shares_memory ? share_memory : std::function<CommunicatorPtr(CommunicatorPtr)>();
+  testing::run_ranks(
+      world_size,
+      [&](Communicator& comm) {
+        const Result whole = train(comm, which, How::kWhole, 0, 6);
+        const Result sharded = train(comm, which, How::kSharded, 0, 6);
+        expect_equal(sharded, whole);
+        // Half-way from the one to the other: a checkpoint does not depend on who keeps what.
+        const Result half = train(comm, which, How::kSharded, 0, 3);
+        // A reducer that starts anew has one bucket, which decides bits beyond two ranks.
+        if (world_size > 2) return;
+        expect_equal(train(comm, which, How::kWhole, 3, 3, &half), whole);
+        expect_equal(train(comm, which, How::kSharded, 3, 3, &half), whole);
+      },
+      kTimeout, make);
+}
+
+INSTANTIATE_TEST_SUITE_P(, ShardedOptimizerTest,
+                         ::testing::Combine(::testing::ValuesIn(kCases), ::testing::Values(1, 2, 3),
+                                            ::testing::Bool()),
+                         [](const auto& info) {
+                           return std::string(std::get<0>(info.param).name) + "_" +
+                                  std::to_string(std::get<1>(info.param)) +
+                                  (std::get<2>(info.param) ? "_shared" : "_apart");
+                         });
+
+TEST(ShardedOptimizer, GivesRanksTheirOwnParametersBack) {
+  testing::run_ranks(
+      2,
+      [](Communicator& comm) {
+        const auto named = make_parameters();
+        const auto parameters = tensors_of(named);
+        const CommunicatorPtr shared(&comm, [](Communicator*) {});
+        const auto& memory = dynamic_cast<SharedMemoryCommunicator&>(comm).memory();
+        Reducer reducer(named, shared);
+        {
+          ShardedOptimizer optimizer("sgd", parameters, {}, reducer, shared);
+          EXPECT_TRUE(optimizer.shares_memory());
+          EXPECT_EQ(memory->contains(parameters[0].const_data_ptr(), 4), comm.rank() == 0);
+          comm.barrier();
+        }
+        EXPECT_FALSE(memory->contains(parameters[0].const_data_ptr(), 4));
+        const at::NoGradGuard no_grad;
+        parameters[0].fill_(comm.rank());
+        comm.barrier();
+        EXPECT_EQ(parameters[0].flatten()[0].item<float>(), static_cast<float>(comm.rank()));
+      },
+      kTimeout, share_memory);
+}
+
+TEST(ShardedOptimizer, KeepsAShareOfTheMemory) {
+  std::mutex mutex;
+  std::vector<std::int64_t> elements;
+  testing::run_ranks(
+      2,
+      [&](Communicator& comm) {
+        const auto named = make_parameters();
+        const CommunicatorPtr shared(&comm, [](Communicator*) {});
+        Reducer reducer(named, shared);
+        std::int64_t mine = 0;
+        for (const Shard& shard : reducer.shards()) mine += shard.size();
+        const std::scoped_lock lock(mutex);
+        elements.push_back(mine);
+      },
+      kTimeout, share_memory);
+  std::int64_t all = 0;
+  for (const auto& [name, parameter] : make_parameters()) all += parameter.numel();
+  EXPECT_EQ(elements[0] + elements[1], all);
+  EXPECT_NEAR(static_cast<double>(elements[0]), static_cast<double>(all) / 2, 64.0);
+}
+
+TEST(ShardedOptimizer, RefusesAStateOfAnotherModel) {
+  testing::run_ranks(2, [](Communicator& comm) {
+    const auto named = make_parameters();
+    const CommunicatorPtr shared(&comm, [](Communicator*) {});
+    Reducer reducer(named, shared);
+    ShardedOptimizer optimizer("sgd", tensors_of(named), {.momentum = 0.9}, reducer, shared);
+    EXPECT_FALSE(optimizer.shares_memory());
+    EXPECT_THROW(optimizer.load_state({{0, "momentum_buffer", at::zeros({3})}}), DataError);
+    EXPECT_THROW(optimizer.load_state({{9, "momentum_buffer", at::zeros({3})}}), DataError);
+  });
+}
+
+}  // namespace
+}  // namespace lockstep

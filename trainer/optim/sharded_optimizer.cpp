@@ -1,0 +1,244 @@
+#include "trainer/optim/sharded_optimizer.h"
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
+
+#include <chrono>
+#include <cstring>
+#include <stdexcept>
+#include <utility>
+
+namespace lockstep {
+namespace {
+
+constexpr std::int64_t kLine = 64;
+
+// Adds the time until its end to `total`.
+class Stopwatch {
+ public:
+  explicit Stopwatch(double& total) : total_(total) {}
+  ~Stopwatch() { total_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count(); }
+  Stopwatch(const Stopwatch&) = delete;
+  Stopwatch& operator=(const Stopwatch&) = delete;
+
+ private:
+  double& total_;
+  std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+};
+
+// The bytes of `root`'s tensors into everybody's, which have the same sizes there.
+void broadcast_packed(const std::vector<at::Tensor>& tensors, int root, Communicator& communicator) {
+  std::vector<at::Tensor> bytes;
+  for (const at::Tensor& tensor : tensors) bytes.push_back(tensor.view({-1}).view(at::kByte));
+  if (bytes.empty()) return;
+  const at::Tensor packed = at::cat(bytes);
+  communicator.broadcast(packed, root)->wait();
+  if (communicator.rank() == root) return;
+  std::int64_t offset = 0;
+  for (const at::Tensor& tensor : bytes) {
+    tensor.copy_(packed.narrow(0, offset, tensor.numel()));
+    offset += tensor.numel();
+  }
+}
+
+}  // namespace
+
+ShardedOptimizer::ShardedOptimizer(const std::string& name, std::vector<at::Tensor> parameters,
+                                   const OptimizerOptions& options, Reducer& reducer,
+                                   CommunicatorPtr communicator)
+    : parameters_(std::move(parameters)), reducer_(reducer), communicator_(std::move(communicator)) {
+  create_elementwise_optimizer(name, parameters_, options);  // for its opinion of these parameters
+  std::vector<ParameterSize> sizes;
+  for (const at::Tensor& parameter : parameters_) {
+    if (!parameter.is_non_overlapping_and_dense())
+      throw std::invalid_argument("a parameter with gaps in memory cannot be sharded; make it contiguous");
+    sizes.push_back({parameter.numel(), static_cast<std::int64_t>(parameter.element_size())});
+  }
+  plan_ = plan_shards(sizes, communicator_->world_size());
+  if (reducer_.can_defer()) {
+    shared_ = std::dynamic_pointer_cast<SharedMemoryCommunicator>(communicator_);
+    share_parameters();
+    reducer_.defer_averages(true);
+  }
+  std::vector<at::Tensor> shards;
+  for (const Shard& shard : plan_[static_cast<std::size_t>(communicator_->rank())])
+    shards.push_back(shard_of(parameters_[static_cast<std::size_t>(shard.parameter)], shard));
+  // A rank without any shard takes part all the same.
+  if (shards.empty()) shards.push_back(at::zeros({0}));
+  shards_optimizer_ = create_elementwise_optimizer(name, std::move(shards), options);
+}
+
+ShardedOptimizer::~ShardedOptimizer() {
+  if (!shared_) return;
+  reducer_.defer_averages(false);
+  const at::NoGradGuard no_grad;
+  for (at::Tensor& parameter : parameters_) parameter.set_data(parameter.detach().clone());
+}
+
+at::Tensor ShardedOptimizer::shard_of(const at::Tensor& parameter, const Shard& shard) const {
+  return flat_view(parameter.detach()).narrow(0, shard.begin, shard.size());
+}
+
+// Into rank 0's segment, one after the other at cache lines.
+void ShardedOptimizer::share_parameters() {
+  const at::NoGradGuard no_grad;
+  std::int64_t bytes = 0;
+  std::vector<std::int64_t> offsets;
+  for (const at::Tensor& parameter : parameters_) {
+    offsets.push_back(bytes);
+    bytes += (static_cast<std::int64_t>(parameter.nbytes()) + kLine - 1) / kLine * kLine;
+  }
+  const std::shared_ptr<SharedMemory>& memory = shared_->memory();
+  const at::Tensor place = at::zeros({1}, at::TensorOptions().dtype(at::kLong));
+  at::Tensor block;
+  if (shared_->rank() == 0) {
+    block = memory->allocate_tensor({bytes}, at::kByte);
+    place.fill_(block.defined() ? memory->offset_of(block.const_data_ptr()) : -1);
+  }
+  shared_->broadcast(place, 0)->wait();
+  if (place.item<std::int64_t>() < 0) throw std::runtime_error("no shared memory left for the parameters");
+  std::byte* base = memory->at(0, place.item<std::int64_t>());
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    at::Tensor& parameter = parameters_[i];
+    // On rank 0 the block, elsewhere the mapping, lives as long as the parameter.
+    const at::Tensor shared = at::from_blob(
+        base + offsets[i], parameter.sizes(), parameter.strides(), [block, memory](void*) {},
+        parameter.options().requires_grad(false));
+    if (shared_->rank() == 0) shared.copy_(parameter.detach());
+    parameter.set_data(shared);
+  }
+  shared_->barrier();
+}
+
+void ShardedOptimizer::zero_grad() {
+  for (at::Tensor& parameter : parameters_) parameter.mutable_grad().reset();
+}
+
+void ShardedOptimizer::average_gradients() {
+  exposed_wait_s_ = 0.0;
+  if (!shared_) return;
+  const Stopwatch stopwatch(exposed_wait_s_);
+  reducer_.average_now();
+  averaged_ = true;
+}
+
+void ShardedOptimizer::step() {
+  const at::NoGradGuard no_grad;
+  if (!averaged_) exposed_wait_s_ = 0.0;
+  if (shared_ && !averaged_) {
+    const double waited_before = shared_->waited_s();
+    const std::vector<Shard>& shards = plan_[static_cast<std::size_t>(shared_->rank())];
+    for (std::size_t s = 0; s < shards.size(); ++s) shards_optimizer_->begin_update(s);
+    reducer_.visit_shards([&](std::size_t s, std::int64_t begin, const at::Tensor& average) {
+      shards_optimizer_->update(s, begin - shards[s].begin, average);
+    });
+    exposed_wait_s_ = shared_->waited_s() - waited_before;
+  } else {
+    update_from_gradients();
+    const Stopwatch stopwatch(exposed_wait_s_);
+    if (shared_) {
+      shared_->barrier();  // nobody goes on before all shards are updated
+    } else {
+      send_shards_round();
+    }
+  }
+  averaged_ = false;
+  for (const at::Tensor& parameter : parameters_) parameter.unsafeGetTensorImpl()->bump_version();
+}
+
+void ShardedOptimizer::update_from_gradients() {
+  const std::vector<Shard>& shards = plan_[static_cast<std::size_t>(communicator_->rank())];
+  for (std::size_t s = 0; s < shards.size(); ++s) {
+    const at::Tensor& parameter = parameters_[static_cast<std::size_t>(shards[s].parameter)];
+    at::Tensor grad = parameter.grad();
+    if (!grad.defined()) continue;
+    if (grad.strides() != parameter.strides()) grad = at::empty_like(parameter.detach()).copy_(grad);
+    shards_optimizer_->begin_update(s);
+    shards_optimizer_->update(s, 0, shard_of(grad, shards[s]));
+  }
+}
+
+void ShardedOptimizer::send_shards_round() {
+  for (int root = 0; root < communicator_->world_size(); ++root) {
+    std::vector<at::Tensor> shards;
+    for (const Shard& shard : plan_[static_cast<std::size_t>(root)])
+      shards.push_back(shard_of(parameters_[static_cast<std::size_t>(shard.parameter)], shard));
+    broadcast_packed(shards, root, *communicator_);
+  }
+}
+
+// Every owner tells which tensors it has, then sends them.
+std::vector<OptimizerStateEntry> ShardedOptimizer::state() {
+  const auto& kinds = shards_optimizer_->memory_kinds();
+  std::vector<std::vector<at::Tensor>> whole(parameters_.size(), std::vector<at::Tensor>(kinds.size()));
+  for (int root = 0; root < communicator_->world_size(); ++root) {
+    const std::vector<Shard>& shards = plan_[static_cast<std::size_t>(root)];
+    const auto cells = static_cast<std::int64_t>(shards.size() * kinds.size());
+    const at::Tensor has = at::zeros({cells}, at::kByte);
+    std::vector<at::Tensor> own(static_cast<std::size_t>(cells));
+    if (root == communicator_->rank()) {
+      for (const OptimizerStateEntry& entry : shards_optimizer_->state()) {
+        for (std::size_t k = 0; k < kinds.size(); ++k) {
+          if (entry.name != kinds[k].name) continue;
+          const auto cell = static_cast<std::size_t>(entry.parameter_index) * kinds.size() + k;
+          if (cell >= own.size()) continue;  // the stand-in of a rank without shards
+          own[cell] = entry.value;
+          has[static_cast<std::int64_t>(cell)] = 1;
+        }
+      }
+    }
+    communicator_->broadcast(has, root)->wait();
+    std::vector<at::Tensor> parts;
+    for (std::int64_t cell = 0; cell < cells; ++cell) {
+      if (has[cell].item<std::uint8_t>() == 0) continue;
+      const Shard& shard = shards[static_cast<std::size_t>(cell) / kinds.size()];
+      const std::size_t k = static_cast<std::size_t>(cell) % kinds.size();
+      const auto index = static_cast<std::size_t>(shard.parameter);
+      at::Tensor& tensor = whole[index][k];
+      if (!tensor.defined()) {
+        tensor = kinds[k].per_element ? at::zeros_like(parameters_[index].detach())
+                                      : at::zeros({}, at::TensorOptions().dtype(at::kFloat));
+      }
+      parts.push_back(kinds[k].per_element ? shard_of(tensor, shard) : tensor);
+      if (root == communicator_->rank()) parts.back().copy_(own[static_cast<std::size_t>(cell)]);
+    }
+    broadcast_packed(parts, root, *communicator_);
+  }
+  std::vector<OptimizerStateEntry> entries;
+  for (std::size_t i = 0; i < whole.size(); ++i) {
+    for (std::size_t k = 0; k < kinds.size(); ++k) {
+      if (whole[i][k].defined())
+        entries.push_back({static_cast<std::int64_t>(i), kinds[k].name, whole[i][k]});
+    }
+  }
+  return entries;
+}
+
+void ShardedOptimizer::load_state(const std::vector<OptimizerStateEntry>& entries) {
+  shards_optimizer_->check_state(entries, parameters_);
+  const auto& kinds = shards_optimizer_->memory_kinds();
+  std::vector<OptimizerStateEntry> own;
+  const std::vector<Shard>& shards = plan_[static_cast<std::size_t>(communicator_->rank())];
+  for (std::size_t s = 0; s < shards.size(); ++s) {
+    for (const OptimizerStateEntry& entry : entries) {
+      if (entry.parameter_index != shards[s].parameter) continue;
+      bool per_element = false;
+      for (const OptimizerMemory& kind : kinds)
+        per_element = per_element || (entry.name == kind.name && kind.per_element);
+      at::Tensor value = entry.value;
+      if (per_element) {
+        const at::Tensor& like = parameters_[static_cast<std::size_t>(shards[s].parameter)];
+        value = shard_of(at::empty_like(like.detach()).copy_(value), shards[s]);
+      }
+      own.push_back({static_cast<std::int64_t>(s), entry.name, value});
+    }
+  }
+  shards_optimizer_->load_state(own);
+}
+
+}  // namespace lockstep

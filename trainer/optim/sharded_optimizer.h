@@ -1,0 +1,66 @@
+// ShardedOptimizer: an update whose work and memory the ranks share out (ZeRO stage 1).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "comm/communicator.h"
+#include "comm/reducer.h"
+#include "comm/shard_plan.h"
+#include "trainer/optim/elementwise_optimizer.h"
+
+namespace lockstep {
+
+// Each rank keeps the memory of its shards (comm/shard_plan.h) and updates those; the parameters come out
+// with the bits of the whole optimizer.
+//
+// Where all ranks share memory, the parameters are moved there, once for all ranks, and step() is one pass
+// over every rank's gradients: the averages are never stored. .grad then holds this rank's own gradients
+// after a backward pass; what needs the averages calls average_gradients() first. Elsewhere the Reducer
+// averages as it does without, and step() sends the updated shards round.
+//
+// step(), state() and average_gradients() are collectives. While it lives, nothing else may change the
+// parameters. The destructor gives every rank parameters of its own again.
+class ShardedOptimizer final : public Optimizer {
+ public:
+  // `parameters`: those of `reducer`, in its order; both outlive it. Throws what create_optimizer() throws. A
+  // collective.
+  ShardedOptimizer(const std::string& name, std::vector<at::Tensor> parameters,
+                   const OptimizerOptions& options, Reducer& reducer, CommunicatorPtr communicator);
+  ~ShardedOptimizer() override;
+
+  void step() override;
+  void zero_grad() override;
+  std::string name() const override { return shards_optimizer_->name(); }
+  double lr() const override { return shards_optimizer_->lr(); }
+  void set_lr(double lr) override { shards_optimizer_->set_lr(lr); }
+  // Of whole parameters, on every rank: a checkpoint does not depend on the number of shards.
+  std::vector<OptimizerStateEntry> state() override;
+  void load_state(const std::vector<OptimizerStateEntry>& entries) override;
+
+  // The averages into .grad, before they are clipped; step() then takes them from there.
+  void average_gradients();
+  // Seconds of the last step() (and average_gradients()) in which this rank waited for others or sent.
+  double exposed_wait_s() const { return exposed_wait_s_; }
+  // Whether the parameters lie in shared memory.
+  bool shares_memory() const { return shared_ != nullptr; }
+
+ private:
+  void share_parameters();
+  void update_from_gradients();
+  void send_shards_round();
+  at::Tensor shard_of(const at::Tensor& parameter, const Shard& shard) const;
+
+  std::vector<at::Tensor> parameters_;
+  Reducer& reducer_;
+  CommunicatorPtr communicator_;
+  std::shared_ptr<SharedMemoryCommunicator> shared_;
+  std::vector<std::vector<Shard>> plan_;  // by rank
+  std::unique_ptr<ElementwiseOptimizer> shards_optimizer_;
+  bool averaged_ = false;
+  double exposed_wait_s_ = 0.0;
+};
+
+}  // namespace lockstep
