@@ -7,8 +7,6 @@
 namespace lockstep {
 namespace {
 
-constexpr std::int64_t kPytorchFirst = 1 << 20;
-constexpr std::int64_t kPytorchRest = 25 << 20;
 constexpr int kSmallestPower = 16;  // 64 KiB
 constexpr int kLargestPower = 28;   // 256 MiB
 constexpr double kWorthwhile = 0.01;
@@ -59,7 +57,7 @@ BucketCaps choose_bucket_caps(const std::vector<GradientArrival>& arrivals, cons
   const auto caps = [&](std::int64_t first, std::int64_t rest) {
     return BucketCaps{first, rest, exposed_communication_s(arrivals, link, first, rest)};
   };
-  const BucketCaps pytorch = caps(kPytorchFirst, kPytorchRest);
+  const BucketCaps pytorch = caps(kPytorchFirstCapBytes, kPytorchCapBytes);
   BucketCaps best = pytorch;
   // Large ones first: of equals, the pair with fewer buckets has less to do.
   for (int rest = kLargestPower; rest >= kSmallestPower; --rest) {

@@ -32,6 +32,9 @@ struct BucketCaps {
   bool operator==(const BucketCaps&) const = default;
 };
 
+inline constexpr std::int64_t kPytorchFirstCapBytes = 1 << 20;
+inline constexpr std::int64_t kPytorchCapBytes = 25 << 20;
+
 // When the last bucket has arrived minus when the last gradient was ready: buckets close as assign_buckets()
 // closes them, leave in order, and share the link one after the other.
 double exposed_communication_s(const std::vector<GradientArrival>& arrivals, const LinkModel& link,

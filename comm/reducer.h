@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "comm/bucket.h"
+#include "comm/bucket_caps.h"
 #include "comm/communication_hook.h"
 #include "comm/communicator.h"
 #include "comm/shard_plan.h"
@@ -21,8 +22,8 @@
 namespace lockstep {
 
 struct ReducerOptions {
-  std::int64_t first_bucket_cap_bytes = 1 << 20;
-  std::int64_t bucket_cap_bytes = 25 << 20;
+  std::int64_t first_bucket_cap_bytes = kPytorchFirstCapBytes;
+  std::int64_t bucket_cap_bytes = kPytorchCapBytes;
   // Measures the link and the backward pass in the first passes and chooses the caps (comm/bucket_caps.h).
   bool choose_bucket_caps = false;
   // In each pass anew, parameters may go without a gradient. They count as zeros; one that no rank gave a

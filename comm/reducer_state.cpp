@@ -310,15 +310,22 @@ void Reducer::State::choose_caps() {
   options.first_bucket_cap_bytes = values[0];
   options.bucket_cap_bytes = values[1];
   if (arrivals.empty()) return;
-  const double fixed_s = exposed_communication_s(arrivals, link, 1 << 20, 25 << 20);
+  const bool stay = values[0] == kPytorchFirstCapBytes && values[1] == kPytorchCapBytes;
+  const auto exposed_ms = [&](std::int64_t first, std::int64_t rest) {
+    return exposed_communication_s(arrivals, link, first, rest) * 1e3;
+  };
   char reason[160];
-  std::snprintf(
-      reason, sizeof reason,
-      ": on a link of %.3g us and %.3g GB/s they leave %.3g ms of communication exposed, PyTorch's 1 and "
-      "25 MiB %.3g ms",
-      link.latency_s * 1e6, link.s_per_byte > 0.0 ? 1e-9 / link.s_per_byte : 0.0,
-      exposed_communication_s(arrivals, link, values[0], values[1]) * 1e3, fixed_s * 1e3);
-  remark = "bucket caps " + mebibytes(values[0]) + " (first) and " + mebibytes(values[1]) + reason;
+  std::snprintf(reason, sizeof reason,
+                ": on a link of %.3g us and %.3g GB/s they leave %.3g ms of communication exposed, ",
+                link.latency_s * 1e6, link.s_per_byte > 0.0 ? 1e-9 / link.s_per_byte : 0.0,
+                exposed_ms(values[0], values[1]));
+  char instead[80] = "and others hardly less";
+  if (!stay) {
+    std::snprintf(instead, sizeof instead, "PyTorch's 1 and 25 MiB %.3g ms",
+                  exposed_ms(kPytorchFirstCapBytes, kPytorchCapBytes));
+  }
+  remark = std::string("bucket caps ") + (stay ? "stay " : "") + mebibytes(values[0]) + " (first) and " +
+           mebibytes(values[1]) + reason + instead;
 }
 
 void Reducer::State::shadow() {
