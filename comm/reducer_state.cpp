@@ -148,22 +148,25 @@ void Reducer::State::start_reduction(std::size_t bucket, const at::Tensor& gradi
 void Reducer::State::wait_for(std::size_t bucket) {
   ActiveBucket& active = buckets[bucket];
   const auto begin = std::chrono::steady_clock::now();
-  {
-    const TraceSpan span(trace, "wait", "wait for bucket " + std::to_string(bucket));
-    if (options.hook) {
-      guard_hook(bucket, [&] { active.work->wait(); });
-    } else {
-      active.work->wait();
-    }
+  const std::int64_t begin_ns = trace != nullptr ? TraceRecorder::now_ns() : 0;
+  if (options.hook) {
+    guard_hook(bucket, [&] { active.work->wait(); });
+  } else {
+    active.work->wait();
   }
   times.exposed_wait_s += seconds_since(begin);
   active.work = nullptr;
   if (trace == nullptr) return;
+  const std::int64_t end_ns = TraceRecorder::now_ns();
+  trace->add({.name = "wait for bucket " + std::to_string(bucket),
+              .category = "wait",
+              .begin_ns = begin_ns,
+              .duration_ns = end_ns - begin_ns});
   trace->add({.name = "reduction",
               .category = "bucket",
               .line = 1 + static_cast<int>(bucket),
               .begin_ns = active.begin_ns,
-              .duration_ns = TraceRecorder::now_ns() - active.begin_ns,
+              .duration_ns = end_ns - active.begin_ns,
               .bytes = static_cast<std::int64_t>(active.memory->flat().nbytes())});
 }
 

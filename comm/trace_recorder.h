@@ -45,13 +45,14 @@ class TraceRecorder {
 // From its construction to its destruction, on the training thread's line; nothing if `recorder` is null.
 class TraceSpan {
  public:
-  TraceSpan(TraceRecorder* recorder, const char* category, std::string name)
-      : recorder_(recorder), category_(category), name_(recorder == nullptr ? "" : std::move(name)) {
+  // `category` and `name` are literals.
+  TraceSpan(TraceRecorder* recorder, const char* category, const char* name)
+      : recorder_(recorder), category_(category), name_(name) {
     if (recorder_ != nullptr) begin_ns_ = TraceRecorder::now_ns();
   }
   ~TraceSpan() {
     if (recorder_ == nullptr) return;
-    recorder_->add({.name = std::move(name_),
+    recorder_->add({.name = name_,
                     .category = category_,
                     .begin_ns = begin_ns_,
                     .duration_ns = TraceRecorder::now_ns() - begin_ns_});
@@ -62,7 +63,7 @@ class TraceSpan {
  private:
   TraceRecorder* recorder_;
   const char* category_;
-  std::string name_;
+  const char* name_;
   std::int64_t begin_ns_ = 0;
 };
 
