@@ -17,6 +17,7 @@
 
 #include "comm/agreement.h"
 #include "comm/backend.h"
+#include "comm/sync_batch_norm.h"
 #include "sampler/data_error.h"
 #include "trainer/config/config_file.h"
 #include "trainer/config/train_options.h"
@@ -153,6 +154,17 @@ int terminal_columns() {
   return columns == nullptr ? 0 : std::clamp(std::atoi(columns), 0, 1000);
 }
 
+void synchronize_batch_norm(Model& model, const std::string& name, const CommunicatorPtr& communicator) {
+  const std::int64_t norms = convert_sync_batch_norm(model, communicator);
+  if (norms == 0) {
+    throw std::invalid_argument("--sync-batchnorm: model " + name +
+                                " has no batch norm; leave it out, or choose a model that has (resnet18)");
+  }
+  if (communicator->rank() != 0) return;
+  std::printf("lockstep: %lld batch norms use the batches of all %d ranks\n", static_cast<long long>(norms),
+              communicator->world_size());
+}
+
 SessionEnd train(const TrainConfig& config, Communicator& communicator, const CommunicatorPtr& shared,
                  at::Device device, std::future<TrainAndTest> data) {
   const std::string difference = find_disagreement(everything_that_must_agree(config), communicator);
@@ -175,6 +187,7 @@ SessionEnd train(const TrainConfig& config, Communicator& communicator, const Co
     seed_everything(config.seed);
     parts.model = create_model(config.model, parts.data.train->shape());
     parts.model->to(device);
+    if (config.sync_batchnorm) synchronize_batch_norm(*parts.model, config.model, shared);
   });
   together(communicator, [&] {
     if (communicator.rank() == 0) open_run_folder(config, folder);
