@@ -9,11 +9,13 @@
 #include <torch/nn/module.h>
 
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "comm/communicator.h"
+#include "comm/join.h"
 #include "comm/module_state.h"
 #include "comm/reducer.h"
 
@@ -46,19 +48,44 @@ class DistributedDataParallel {
   // and was to be synchronised.
   template <typename... Args>
   auto forward(Args&&... args) {
-    sync_buffers();
-    if (at::GradMode::is_enabled()) {
-      reducer_.prepare_for_forward(synchronize_);
-      buffers_are_stale_ = synchronize_;
-    }
+    begin_pass();
     return module_->forward(std::forward<Args>(args)...);
   }
 
   // Rank 0's buffers on every rank, if they may differ. forward() does it; call it before leaving forward()
   // out on some ranks only (an uneven evaluation), or before saving the module.
   void sync_buffers() {
-    if (!options_.broadcast_buffers || !buffers_are_stale_) return;
-    broadcast_tensors(buffers_, *communicator_);
+    if (joining_)
+      throw std::logic_error("sync_buffers() within join(): ranks without inputs cannot take part");
+    sync_buffers_from(0);
+  }
+
+  // Runs `loop`, which may call forward() and backward() on some ranks less often than on others: a rank
+  // whose loop has ended takes part in the others' communication with gradients of zero (averages still
+  // divide by the number of all ranks) until everybody's has. Then every rank gets parameters and buffers of
+  // one that ended last. A collective; passes through what `loop` throws, and the peers then wait for this
+  // rank as after any failure. Throws std::invalid_argument if the module communicates in its forward pass.
+  // As PyTorch's Join([ddp]).
+  template <typename Loop>
+  void join(Loop&& loop) {
+    if (joining_) throw std::logic_error("join() within join()");
+    check_can_join(*module_);
+    reducer_.begin_join();
+    joining_ = true;
+    try {
+      std::forward<Loop>(loop)();
+    } catch (...) {
+      joining_ = false;
+      reducer_.end_join();
+      throw;
+    }
+    joining_ = false;
+    bool ended_last = true;
+    while (shadow_pass()) ended_last = false;
+    reducer_.end_join();
+    std::vector<at::Tensor> state = buffers_;
+    for (const auto& [name, parameter] : module_parameters(*module_)) state.push_back(parameter);
+    broadcast_tensors(state, *communicator_, agree_on_rank(ended_last, *communicator_));
     buffers_are_stale_ = false;
   }
 
@@ -82,11 +109,42 @@ class DistributedDataParallel {
   Reducer& reducer() { return reducer_; }
 
  private:
+  void begin_pass() {
+    const ForwardPass pass{.with_gradients = at::GradMode::is_enabled(), .synchronize = synchronize_};
+    // Where rank 0 may have run out of inputs, buffers come from a rank that has not.
+    sync_buffers_from(joining_ ? agree_on_pass(pass, *communicator_)->rank : 0);
+    prepare(pass);
+  }
+
+  // What begin_pass() and the backward pass after it communicate, on a rank without inputs. False if no rank
+  // has any.
+  bool shadow_pass() {
+    const auto agreed = agree_on_pass(std::nullopt, *communicator_);
+    if (!agreed) return false;
+    sync_buffers_from(agreed->rank);
+    prepare(agreed->pass);
+    if (agreed->pass.with_gradients && agreed->pass.synchronize) reducer_.shadow_backward();
+    return true;
+  }
+
+  void sync_buffers_from(int root) {
+    if (!options_.broadcast_buffers || !buffers_are_stale_) return;
+    broadcast_tensors(buffers_, *communicator_, root);
+    buffers_are_stale_ = false;
+  }
+
+  void prepare(const ForwardPass& pass) {
+    if (!pass.with_gradients) return;
+    reducer_.prepare_for_forward(pass.synchronize);
+    buffers_are_stale_ = pass.synchronize;
+  }
+
   std::shared_ptr<M> module_;
   CommunicatorPtr communicator_;
   DdpOptions options_;
   std::vector<at::Tensor> buffers_;
   bool synchronize_ = true;
+  bool joining_ = false;
   bool buffers_are_stale_ = false;
   Reducer reducer_;
 };

@@ -16,11 +16,11 @@ namespace {
 // One broadcast carries at most about this much, so that packing needs little memory besides the model.
 constexpr std::int64_t kPackBytes = 250 << 20;
 
-void broadcast_packed(const std::vector<at::Tensor>& tensors, Communicator& communicator) {
+void broadcast_packed(const std::vector<at::Tensor>& tensors, Communicator& communicator, int root) {
   std::vector<at::Tensor> flat;
   for (const at::Tensor& tensor : tensors) flat.push_back(tensor.reshape({-1}));
   const at::Tensor packed = at::cat(flat);
-  communicator.broadcast(packed.view(at::kByte), 0)->wait();  // bytes, whatever the dtype
+  communicator.broadcast(packed.view(at::kByte), root)->wait();  // bytes, whatever the dtype
   std::int64_t offset = 0;
   for (const at::Tensor& tensor : tensors) {
     tensor.copy_(packed.narrow(0, offset, tensor.numel()).view(tensor.sizes()));
@@ -47,7 +47,7 @@ std::vector<at::Tensor> module_buffers(const torch::nn::Module& module) {
   return module.buffers();
 }
 
-void broadcast_tensors(const std::vector<at::Tensor>& tensors, Communicator& communicator) {
+void broadcast_tensors(const std::vector<at::Tensor>& tensors, Communicator& communicator, int root) {
   const at::NoGradGuard no_grad;
   if (communicator.world_size() == 1) return;
   std::map<std::pair<std::string, at::ScalarType>, std::vector<at::Tensor>> packs;
@@ -57,13 +57,13 @@ void broadcast_tensors(const std::vector<at::Tensor>& tensors, Communicator& com
     packs[kind].push_back(tensor.detach());
     bytes[kind] += static_cast<std::int64_t>(tensor.nbytes());
     if (bytes[kind] >= kPackBytes) {
-      broadcast_packed(packs[kind], communicator);
+      broadcast_packed(packs[kind], communicator, root);
       packs[kind].clear();
       bytes[kind] = 0;
     }
   }
   for (const auto& [kind, pack] : packs) {
-    if (!pack.empty()) broadcast_packed(pack, communicator);
+    if (!pack.empty()) broadcast_packed(pack, communicator, root);
   }
 }
 

@@ -19,8 +19,9 @@ namespace lockstep {
 std::vector<std::pair<std::string, at::Tensor>> module_parameters(const torch::nn::Module& module);
 std::vector<at::Tensor> module_buffers(const torch::nn::Module& module);
 
-// Every rank's `tensors` become rank 0's: packed by dtype and device into few broadcasts. Blocks until done.
-void broadcast_tensors(const std::vector<at::Tensor>& tensors, Communicator& communicator);
+// Every rank's `tensors` become those of `root`: packed by dtype and device into few broadcasts. Blocks until
+// done.
+void broadcast_tensors(const std::vector<at::Tensor>& tensors, Communicator& communicator, int root = 0);
 
 // Rank 0's parameters and buffers on every rank. Throws CommError, naming the rank and the first difference,
 // if ranks have tensors of other names, shapes or dtypes.

@@ -6,20 +6,33 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "comm/bucket.h"
+#include "comm/bucket_caps.h"
+#include "comm/communication_hook.h"
 #include "comm/communicator.h"
 #include "comm/shard_plan.h"
 #include "comm/shared_gradients.h"
+#include "comm/trace_recorder.h"
 
 namespace lockstep {
 
 struct ReducerOptions {
-  std::int64_t first_bucket_cap_bytes = 1 << 20;
-  std::int64_t bucket_cap_bytes = 25 << 20;
+  std::int64_t first_bucket_cap_bytes = kPytorchFirstCapBytes;
+  std::int64_t bucket_cap_bytes = kPytorchCapBytes;
+  // Measures the link and the backward pass in the first passes and chooses the caps (comm/bucket_caps.h).
+  bool choose_bucket_caps = false;
+  // In each pass anew, parameters may go without a gradient. They count as zeros; one that no rank gave a
+  // gradient keeps its .grad as it was. Costs a small all-reduce a pass, and buckets are never rebuilt. To be
+  // set where the model's forward pass takes different ways; every rank has to use some parameter.
+  bool find_unused_parameters = false;
+  // The same parameters go without in every pass: those of this rank's first one. Not both of them.
+  bool static_graph = false;
+  CommunicationHookPtr hook = nullptr;  // in place of the all-reduce; one for each rank
 };
 
 // What decides bits from one step to the next and therefore belongs into a checkpoint: PyTorch starts with
@@ -41,16 +54,16 @@ struct ReductionTimes {
 // pass ends every .grad is a view into a bucket that holds the average over ranks. These are PyTorch
 // DistributedDataParallel's bits (docs/parity.md).
 //
-// Over shared memory there are no buckets to copy to: autograd makes the gradients where all ranks see them,
-// and when the backward pass has ended on all of them each rank averages its share of everybody's, in place.
-// The bits are those of the buckets.
+// Over shared memory there are no buckets to copy to (unless there is a hook, or parameters may be unused):
+// autograd makes the gradients where all ranks see them, and when the backward pass has ended on all of them
+// each rank averages its share of everybody's, in place. The bits are those of the buckets.
 //
 // Every rank makes its Reducer with the same parameters in the same order. The parameters outlive it. Not
 // thread-safe; hooks run on the autograd engine's threads.
 class Reducer {
  public:
   // Throws std::invalid_argument if `parameters` (names and leaves) is empty, holds a sparse one, or holds
-  // one twice.
+  // one twice, or if options contradict each other.
   Reducer(std::vector<std::pair<std::string, at::Tensor>> parameters, CommunicatorPtr communicator,
           ReducerOptions options = {});
   ~Reducer();
@@ -61,6 +74,13 @@ class Reducer {
   // .grad. Rebuilds the buckets after the first synchronised backward pass, agreed from rank 0 (a
   // collective).
   void prepare_for_forward(bool synchronize);
+
+  // For a rank that has no inputs while others run a synchronised backward pass: takes part in it with
+  // gradients of zero, and leaves every .grad as it is. Between begin_join() and end_join(), which are for
+  // all ranks.
+  void shadow_backward();
+  void begin_join();
+  void end_join();
 
   // Shared memory only: whether the averages may be left to visit_shards().
   bool can_defer() const;
@@ -80,6 +100,10 @@ class Reducer {
   void load_history(const BucketHistory& history);
   // Of the last synchronised backward pass.
   ReductionTimes times() const;
+  // What was decided since the last call, for the log; none if nothing was.
+  std::optional<std::string> take_remark();
+  // Where buckets' times go; null: nowhere. Between backward passes.
+  void set_trace(TraceRecorder* trace);
 
  private:
   struct State;

@@ -46,7 +46,9 @@ void set_ours(Environment& environment, const JobPlan& plan) {
 // emplace() keeps what the user has set.
 void set_defaults(Environment& environment, const JobPlan& plan) {
   environment.emplace("OMP_NUM_THREADS", std::to_string(std::max(1, plan.cores / plan.nproc_per_node)));
-  if (plan.warm_heap) {
+  if (!plan.warm_heap) {
+    environment["LOCKSTEP_WARM_HEAP"] = "off";  // lockstep-train would see to it by itself
+  } else {
     environment.emplace("MALLOC_MMAP_MAX_", "0");
     environment.emplace("MALLOC_TRIM_THRESHOLD_", "2000000000");
     environment.emplace("MALLOC_TOP_PAD_", "268435456");

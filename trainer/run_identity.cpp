@@ -18,7 +18,9 @@ Identity run_identity(const TrainConfig& config, const Communicator& communicato
       {"accumulated batches", std::to_string(config.accumulate_grad_batches)},
       {"shuffle", config.shuffle ? "true" : "false"},
       {"drop last", config.drop_last ? "true" : "false"},
+      {"sync batchnorm", config.sync_batchnorm ? "true" : "false"},
       {"precision", config.precision},
+      {"communication hook", config.comm_hook},
   };
 }
 

@@ -17,6 +17,7 @@
 
 #include "comm/agreement.h"
 #include "comm/backend.h"
+#include "comm/sync_batch_norm.h"
 #include "sampler/data_error.h"
 #include "trainer/config/config_file.h"
 #include "trainer/config/train_options.h"
@@ -153,6 +154,17 @@ int terminal_columns() {
   return columns == nullptr ? 0 : std::clamp(std::atoi(columns), 0, 1000);
 }
 
+void synchronize_batch_norm(Model& model, const std::string& name, const CommunicatorPtr& communicator) {
+  const std::int64_t norms = convert_sync_batch_norm(model, communicator);
+  if (norms == 0) {
+    throw std::invalid_argument("--sync-batchnorm: model " + name +
+                                " has no batch norm; leave it out, or choose a model that has (resnet18)");
+  }
+  if (communicator->rank() != 0) return;
+  std::printf("lockstep: %lld batch norms use the batches of all %d ranks\n", static_cast<long long>(norms),
+              communicator->world_size());
+}
+
 SessionEnd train(const TrainConfig& config, Communicator& communicator, const CommunicatorPtr& shared,
                  at::Device device, std::future<TrainAndTest> data) {
   const std::string difference = find_disagreement(everything_that_must_agree(config), communicator);
@@ -175,6 +187,7 @@ SessionEnd train(const TrainConfig& config, Communicator& communicator, const Co
     seed_everything(config.seed);
     parts.model = create_model(config.model, parts.data.train->shape());
     parts.model->to(device);
+    if (config.sync_batchnorm) synchronize_batch_norm(*parts.model, config.model, shared);
   });
   together(communicator, [&] {
     if (communicator.rank() == 0) open_run_folder(config, folder);
@@ -204,20 +217,26 @@ SessionEnd train(const TrainConfig& config, Communicator& communicator, const Co
 namespace {
 
 // A gradient of some MiB is taken from the system anew in every step by default, and each of its pages costs
-// a fault. What glibc is told here makes it keep everything.
-void keep_heap_warm() {
+// a fault. What glibc is told here makes it keep everything. `lockstep train --warm-heap off`, or the
+// variable, says not to. Returns whether it was done.
+bool keep_heap_warm() {
+  const char* wanted = std::getenv("LOCKSTEP_WARM_HEAP");
+  if (wanted != nullptr && std::string(wanted) == "off") return false;
 #ifdef __GLIBC__
   constexpr int kTopPadBytes = 256 << 20;
   mallopt(M_MMAP_MAX, 0);
   mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
   mallopt(M_TOP_PAD, kTopPadBytes);
+  return true;
+#else
+  return false;
 #endif
 }
 
 }  // namespace
 
 SessionEnd run_session(const TrainConfig& config, const Placement& placement) {
-  if (config.warm_heap) keep_heap_warm();
+  const bool warm_heap = keep_heap_warm();
   at::set_num_threads(choose_num_threads(config.num_threads, placement));
   // Files are read while the ranks find each other.
   auto data =
@@ -231,8 +250,7 @@ SessionEnd run_session(const TrainConfig& config, const Placement& placement) {
     std::printf("lockstep: %d rank%s on %s, %d thread%s each, backend %s (%s)%s\n", placement.world_size,
                 placement.world_size == 1 ? "" : "s", device.is_cuda() ? "cuda" : "cpu",
                 at::get_num_threads(), at::get_num_threads() == 1 ? "" : "s", communicator->backend().c_str(),
-                choose_backend(options, gpus).reason.c_str(),
-                config.warm_heap ? ", heap kept warm (--no-warm-heap)" : "");
+                choose_backend(options, gpus).reason.c_str(), warm_heap ? ", heap kept warm" : "");
     std::fflush(stdout);
   }
   try {

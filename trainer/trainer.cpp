@@ -66,6 +66,8 @@ Trainer::Trainer(TrainerParts parts)
   ddp_options.reducer.bucket_cap_bytes = static_cast<std::int64_t>(config_.bucket_cap_mb * 1024 * 1024);
   ddp_options.reducer.first_bucket_cap_bytes =
       std::min(ddp_options.reducer.first_bucket_cap_bytes, ddp_options.reducer.bucket_cap_bytes);
+  ddp_options.reducer.choose_bucket_caps = config_.bucket_cap == "auto";
+  ddp_options.reducer.hook = create_communication_hook(config_.comm_hook);
   ddp_.emplace(model_, communicator_, ddp_options);
   make_optimizer();
   // From here on ranks draw different numbers (dropout): rank r as after torch.manual_seed(seed + r).
@@ -88,9 +90,21 @@ Trainer::Trainer(TrainerParts parts)
     }
   }
   if (parts.checkpoint) saved_step_ = state_.step;
+  if (config_.trace) make_tracer();
 }
 
 Trainer::~Trainer() = default;
+
+void Trainer::make_tracer() {
+  const std::int64_t warm_up = trace_warm_up(total_steps() - state_.step, config_.trace_steps);
+  StepTracerOptions options{.first_step = state_.step + 1 + warm_up, .steps = config_.trace_steps};
+  if (reporter_) {
+    options.file = run_dir_.trace_file();
+    options.say = [this](const std::string& line) { reporter_->say(line); };
+    options.warn = [this](const std::string& line) { reporter_->warn(line); };
+  }
+  tracer_.emplace(std::move(options), communicator_, timer_);
+}
 
 // Sharing the update out costs nothing where ranks share memory, and saves most of its work and memory.
 // Elsewhere the parameters have to travel once more, so it has to be asked for.
@@ -239,6 +253,10 @@ bool Trainer::reads_loss(std::int64_t batches) const {
 
 // Returns whether all ranks have agreed to pause.
 bool Trainer::train_step() {
+  if (tracer_) {
+    tracer_->begin_step(state_.step + 1);
+    ddp_->reducer().set_trace(trace());
+  }
   timer_.begin_step();
   const std::int64_t batches = std::min(config_.accumulate_grad_batches, batches_per_epoch() - state_.batch);
   const bool log = logs_this_step();
@@ -264,6 +282,7 @@ bool Trainer::train_step() {
   state_.batch += batches;
   if (read_loss) state_.train_loss = agreed.mean_loss;
   const StepTimes times = timer_.end_step();
+  if (tracer_) tracer_->end_step();
   if (reporter_) {
     reporter_->stepped({.at = position(),
                         .samples = state_.samples_seen - samples_before,
@@ -273,6 +292,7 @@ bool Trainer::train_step() {
                         .lr = optimizer_->lr(),
                         .grad_norm = grad_norm,
                         .bytes_sent = communicator_->bytes_sent()});
+    if (const auto remark = ddp_->reducer().take_remark()) reporter_->say(*remark);
   }
   return agreed.decision.has(DecisionFlag::kPause);
 }
@@ -341,6 +361,7 @@ void Trainer::stop_for_bad_parameters() {
 
 void Trainer::run_evaluation() {
   const auto begin = std::chrono::steady_clock::now();
+  const TraceSpan span(trace(), "run", "evaluation");
   ddp_->sync_buffers();
   const Evaluation result = evaluate(*model_, data_.test, *communicator_,
                                      {.batch_size = config_.eval_batch_size,
@@ -358,6 +379,7 @@ void Trainer::run_evaluation() {
 // collective.
 void Trainer::save() {
   if (saved_step_ == state_.step && state_.batch != 0) return;
+  const TraceSpan span(trace(), "run", "checkpoint");
   communicator_->barrier();  // on a GPU a sum that failed shows here, before what it spoilt is saved
   stop_for_bad_parameters();
   saved_step_ = state_.step;
@@ -381,6 +403,7 @@ void Trainer::save() {
 }
 
 ExitCode Trainer::end(ExitCode code, const std::string& reason) {
+  if (tracer_) tracer_->finish();
   communicator_->barrier();  // nobody leaves before the last save is done
   if (reporter_) {
     const std::string checkpoint = saved_step_ ? run_dir_.checkpoint(*saved_step_).string() : "";

@@ -20,6 +20,7 @@
 #include "trainer/run_dir/run_dir.h"
 #include "trainer/run_reporter.h"
 #include "trainer/step_agreement.h"
+#include "trainer/trace/step_tracer.h"
 #include "trainer/train_state.h"
 
 namespace lockstep {
@@ -57,6 +58,8 @@ class Trainer {
   void restore(const Checkpoint& checkpoint);
   void save();
   bool train_step();
+  void make_tracer();
+  TraceRecorder* trace() { return tracer_ ? tracer_->recorder() : nullptr; }  // null: nothing is recorded now
   void make_optimizer();
   std::string how_it_updates() const;
   bool logs_this_step() const;
@@ -90,6 +93,7 @@ class Trainer {
   ShardedOptimizer* sharded_ = nullptr;  // optimizer_, where it is one
   StepAgreement agreement_;
   StepTimer timer_;
+  std::optional<StepTracer> tracer_;  // with --trace
   TrainState state_;
   std::optional<CheckpointManager> checkpoints_;  // rank 0
   std::optional<RunReporter> reporter_;           // rank 0

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <mutex>
+#include <optional>
 
 #include "comm/errors.h"
 #include "comm/shared_memory_communicator.h"
@@ -21,7 +22,8 @@ using NamedParameters = std::vector<std::pair<std::string, at::Tensor>>;
 NamedParameters make_parameters(std::initializer_list<std::int64_t> sizes) {
   NamedParameters parameters;
   for (const std::int64_t size : sizes) {
-    parameters.emplace_back("p" + std::to_string(parameters.size()), at::ones({size}).requires_grad_());
+    parameters.emplace_back(std::string("p").append(std::to_string(parameters.size())),
+                            at::ones({size}).requires_grad_());
   }
   return parameters;
 }
@@ -258,6 +260,79 @@ TEST(ReducerFaultTest, ABackwardPassThatFailedHalfWayEndsTheCommunicator) {
         parameters[1].second.sum().backward());  // bucket {1} is under way when p0 turns out to be missing
     EXPECT_THROW(reducer.prepare_for_forward(true), CommError);
     EXPECT_THROW(comm.barrier(), CommError);
+  });
+}
+
+TEST(ReducerFaultTest, ASecondBackwardPassNeedsAForwardPass) {
+  testing::run_ranks(2, [](Communicator& comm) {
+    const auto parameters = make_parameters({3});
+    Reducer reducer(parameters, {&comm, [](Communicator*) {}});
+    reducer.prepare_for_forward(true);
+    const at::Tensor loss = parameters[0].second.square().sum();
+    loss.backward({}, /*retain_graph=*/true);
+    EXPECT_THAT([&] { loss.backward(); }, ::testing::ThrowsMessage<std::runtime_error>(
+                                              HasSubstr("second time after one forward pass")));
+    reducer.prepare_for_forward(false);
+    parameters[0].second.square().sum().backward();  // accumulating needs nothing
+    parameters[0].second.square().sum().backward();
+  });
+}
+
+TEST(ReducerTest, ChoosesBucketCapsFromWhatItMeasures) {
+  testing::run_ranks(2, [](Communicator& comm) {
+    const auto parameters = make_parameters({300'000, 7, 400'000});
+    Reducer reducer(parameters, {&comm, [](Communicator*) {}}, {.choose_bucket_caps = true});
+    std::optional<std::string> remark;
+    for (int step = 0; step < 5; ++step) {
+      drop_gradients(parameters);
+      reducer.prepare_for_forward(true);
+      backward(parameters, comm.rank() + 1.0);
+      expect_gradients(parameters, 1.5);
+      if (!remark) remark = reducer.take_remark();
+      EXPECT_EQ(reducer.history().rebuilt, step >= 3);  // three passes are measured
+    }
+    ASSERT_TRUE(remark);
+    EXPECT_THAT(*remark, HasSubstr("bucket caps"));
+    EXPECT_THAT(*remark, HasSubstr("GB/s"));
+    EXPECT_FALSE(reducer.take_remark());
+    std::size_t named = 0;
+    for (const auto& bucket : reducer.history().assignment) named += bucket.size();
+    EXPECT_EQ(named, 3U);
+  });
+}
+
+TEST(ReducerTest, TracesReadinessReductionAndWaitOfEachBucket) {
+  testing::run_ranks(2, [](Communicator& comm) {
+    const auto parameters = make_parameters({3, 4});
+    Reducer reducer(parameters, {&comm, [](Communicator*) {}});
+    reducer.load_history({{{1}, {0}}, true});
+    TraceRecorder recorder;
+    for (const bool traced : {true, false}) {
+      reducer.set_trace(traced ? &recorder : nullptr);
+      reducer.prepare_for_forward(true);
+      const std::int64_t begin_ns = TraceRecorder::now_ns();
+      backward(parameters, 1.0);
+      const std::int64_t end_ns = TraceRecorder::now_ns();
+      int ready = 0, reductions = 0, waits = 0;
+      for (const TraceEvent& event : recorder.take()) {
+        EXPECT_GE(event.begin_ns, begin_ns);
+        EXPECT_LE(event.begin_ns + std::max(event.duration_ns, std::int64_t{0}), end_ns);
+        if (event.name == "ready") {
+          ++ready;
+          EXPECT_EQ(event.line, ready);  // bucket by bucket
+        } else if (event.name == "reduction") {
+          ++reductions;
+          EXPECT_EQ(event.line, reductions);
+          EXPECT_EQ(event.bytes, event.line == 1 ? 16 : 12);
+        } else {
+          EXPECT_EQ(event.name, waits++ == 0 ? "wait for bucket 0" : "wait for bucket 1");
+          EXPECT_EQ(event.line, 0);
+        }
+      }
+      EXPECT_EQ(ready, traced ? 2 : 0);
+      EXPECT_EQ(reductions, traced ? 2 : 0);
+      EXPECT_EQ(waits, traced ? 2 : 0);
+    }
   });
 }
 

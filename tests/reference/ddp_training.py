@@ -16,6 +16,7 @@ import numpy
 import torch
 import torch.distributed as dist
 from safetensors.torch import save_file
+from torch.distributed.algorithms.ddp_comm_hooks import default_hooks
 from torch.nn.functional import cross_entropy
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
@@ -54,6 +55,7 @@ def main():
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--lr", type=float, default=0.01)
     parser.add_argument("--momentum", type=float, default=0.9)
+    parser.add_argument("--comm-hook", default="none", choices=["none", "fp16", "bf16"])
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--out", required=True)
     parser.add_argument("--losses", required=True)
@@ -65,6 +67,8 @@ def main():
     torch.manual_seed(args.seed)
     model = models.create_model(args.model, (1, 28, 28), 10)
     ddp = DistributedDataParallel(model)
+    if args.comm_hook != "none":
+        ddp.register_comm_hook(None, getattr(default_hooks, f"{args.comm_hook}_compress_hook"))
     torch.manual_seed(args.seed + rank)
     if args.optimizer == "sgd":
         optimizer = torch.optim.SGD(ddp.parameters(), lr=args.lr, momentum=args.momentum)

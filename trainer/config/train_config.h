@@ -24,7 +24,8 @@ struct TrainConfig {
   double gradient_clip_val = 0.0;  // by global norm; 0: off
   std::uint64_t seed = 42;
   bool shuffle = true;
-  bool drop_last = false;  // drop what the ranks cannot share evenly, instead of repeating samples
+  bool sync_batchnorm = false;  // batch norm over all ranks' batches
+  bool drop_last = false;       // drop what the ranks cannot share evenly, instead of repeating samples
   std::int64_t synthetic_samples = 4096;  // --data synthetic
 
   // Where and how it runs.
@@ -32,10 +33,11 @@ struct TrainConfig {
   std::string backend = "auto";          // auto | nccl | shm | mpi | gloo
   std::string precision = "32-true";     // 32-true | bf16-mixed
   std::string reduction_order = "auto";  // auto | pytorch | tree | fast
+  std::string comm_hook = "none";        // none | fp16 | bf16
   int num_threads = 0;                   // CPU threads per rank; 0: the machine's cores shared by its ranks
   int num_workers = 1;                   // data loading threads per rank
+  std::string bucket_cap = "fixed";      // fixed (at bucket_cap_mb) | auto (measured)
   std::string shard_optimizer = "auto";  // auto | on | off
-  bool warm_heap = true;                 // keep freed memory for the next step
   double bucket_cap_mb = 25.0;           // MiB; the first bucket holds at most 1 MiB, as in PyTorch
   double timeout_s = 600.0;              // of every wait for another rank
   std::string master_addr;               // gloo's rendezvous; empty: MASTER_ADDR
@@ -48,6 +50,8 @@ struct TrainConfig {
   std::string checkpoint_interval = "epoch";  // "epoch", or every N steps as well as at each epoch's end
   int keep_checkpoints = 3;
   std::int64_t log_every_n_steps = 50;
+  bool trace = false;            // trace.json, the time line of a few steps
+  std::int64_t trace_steps = 3;  // once the run is warm
   bool progress_bar = true;
 
   // What it costs.

@@ -77,6 +77,9 @@ std::vector<Option<TrainConfig>> make_options() {
        "Weight decay: an L2 term for sgd and adam, decoupled for adamw", number_not_negative()},
       {"gradient-clip-val", kOptimisation, &C::gradient_clip_val, "X",
        "Largest norm of all gradients together; 0: no clipping", number_not_negative()},
+      {"sync-batchnorm", kOptimisation, &C::sync_batchnorm, "",
+       "Normalise by the statistics of all ranks' batches together, in models with batch norm",
+       true_or_false()},
       {"seed", kOptimisation, &C::seed, "N", "Seed of the initial parameters and of the samples' order",
        integer_between(0, kMostInt64)},
 
@@ -95,16 +98,20 @@ std::vector<Option<TrainConfig>> make_options() {
        "fast "
        "(the quickest), or auto (pytorch on the CPU, fast with nccl)",
        one_of({"auto", "pytorch", "tree", "fast"})},
+      {"bucket-cap", kWhere, &C::bucket_cap, "NAME",
+       "fixed (--bucket-cap-mb), or auto: chosen once the link and the first steps have been measured",
+       one_of({"fixed", "auto"})},
       {"bucket-cap-mb", kWhere, &C::bucket_cap_mb, "MIB",
        "Gradients reduced together at most, MiB (the first: 1)", number_above_zero(1 << 20)},
+      {"comm-hook", kWhere, &C::comm_hook, "NAME",
+       "How gradients travel: none (as they are), fp16 or bf16 (rounded to half the bytes, as PyTorch's "
+       "compression hooks do)",
+       one_of({"none", "fp16", "bf16"})},
       {"shard-optimizer", kWhere, &C::shard_optimizer, "WHEN",
        "Ranks share out the update and its memory (ZeRO stage 1), with the same bits: on, off, or auto (on "
        "where "
        "all ranks share memory)",
        one_of({"auto", "on", "off"})},
-      {"warm-heap", kWhere, &C::warm_heap, "",
-       "Keep the memory that a step frees for the next one, instead of giving it back to the system",
-       true_or_false()},
       {"num-threads", kWhere, &C::num_threads, "N",
        "CPU threads per rank; 0: the machine's cores shared by its ranks, or OMP_NUM_THREADS where that is "
        "set",
@@ -130,6 +137,11 @@ std::vector<Option<TrainConfig>> make_options() {
        integer_between(1, kMostInt)},
       {"log-every-n-steps", kLeaves, &C::log_every_n_steps, "N",
        "Optimizer steps between two lines of metrics", positive},
+      {"trace", kLeaves, &C::trace, "",
+       "Write RUN_DIR/trace.json, a time line of a few steps of all ranks for ui.perfetto.dev",
+       true_or_false()},
+      {"trace-steps", kLeaves, &C::trace_steps, "N",
+       "Optimizer steps in it, after the five in which the run warms up", integer_between(1, 1000)},
       {"progress-bar", kLeaves, &C::progress_bar, "", "Show a live bar where standard output is a terminal",
        true_or_false()},
 

@@ -54,14 +54,15 @@ void StepTimer::begin_step() {
   step_ = StepTimes{.steps = 1, .parts_ns = {}};
   current_ = StepPart::kOther;
   in_step_ = true;
-  mark_ns_ = now_ns_();
+  mark_ns_ = begin_ns_ = now_ns_();
 }
 
 void StepTimer::begin(StepPart part) {
   require_step();
   const std::int64_t now = now_ns_();
   current_ns() += now - mark_ns_;
-  mark_ns_ = now;
+  if (observer_ && now > begin_ns_) observer_(current_, begin_ns_, now);
+  mark_ns_ = begin_ns_ = now;
   current_ = part;
 }
 

@@ -4,6 +4,8 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <utility>
 
 namespace lockstep {
 
@@ -46,7 +48,13 @@ class StepTimer {
  public:
   using Clock = std::int64_t (*)();  // nanoseconds since some moment; never goes back
 
+  // Hears of each piece of a part as it ends, with the clock's times of its begin and end; exposed
+  // communication that add_exposed_communication() moves stays within the part that it was waited for in.
+  using Observer = std::function<void(StepPart part, std::int64_t begin_ns, std::int64_t end_ns)>;
+
   explicit StepTimer(Clock now_ns = monotonic_ns) : now_ns_(now_ns) {}
+
+  void set_observer(Observer observer) { observer_ = std::move(observer); }
 
   // Starts a step, in kOther; a step that was not ended (an exception passed through) is dropped.
   void begin_step();
@@ -71,7 +79,9 @@ class StepTimer {
   Clock now_ns_;
   bool in_step_ = false;
   StepPart current_ = StepPart::kOther;
-  std::int64_t mark_ns_ = 0;  // up to here the time of the step has been shared out
+  Observer observer_;
+  std::int64_t begin_ns_ = 0;  // of the current part
+  std::int64_t mark_ns_ = 0;   // up to here the time of the step has been shared out
   StepTimes step_;
   StepTimes sum_;
 };

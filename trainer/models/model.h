@@ -9,7 +9,8 @@
 
 namespace lockstep {
 
-// A module with one input and one output, so that trainer and bench need not know which.
+// A module with one input and one output, so that trainer and bench need not know which. Batch norms are
+// lockstep::SyncBatchNorm (comm/sync_batch_norm.h), which --sync-batchnorm can synchronise.
 class Model : public torch::nn::Module {
  public:
   // `data` (B, ...) as the data set gives it, on the parameters' device; returns logits (B, num_classes).

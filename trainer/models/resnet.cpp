@@ -9,6 +9,7 @@
 
 #include <array>
 
+#include "comm/sync_batch_norm.h"
 #include "trainer/models/factories.h"
 #include "trainer/models/picture_sizes.h"
 
@@ -49,9 +50,9 @@ class BasicBlock final : public torch::nn::Module {
 
  private:
   torch::nn::Conv2d conv1_;
-  torch::nn::BatchNorm2d bn1_;
+  SyncBatchNorm bn1_;
   torch::nn::Conv2d conv2_;
-  torch::nn::BatchNorm2d bn2_;
+  SyncBatchNorm bn2_;
   torch::nn::Sequential downsample_;
 };
 
@@ -87,11 +88,11 @@ class Bottleneck final : public torch::nn::Module {
 
  private:
   torch::nn::Conv2d conv1_;
-  torch::nn::BatchNorm2d bn1_;
+  SyncBatchNorm bn1_;
   torch::nn::Conv2d conv2_;
-  torch::nn::BatchNorm2d bn2_;
+  SyncBatchNorm bn2_;
   torch::nn::Conv2d conv3_;
-  torch::nn::BatchNorm2d bn3_;
+  SyncBatchNorm bn3_;
   torch::nn::Sequential downsample_;
 };
 
@@ -104,7 +105,7 @@ torch::nn::Sequential stage(std::int64_t in, std::int64_t width, std::int64_t st
   if (stride != 1 || in != out) {
     downsample = torch::nn::Sequential();
     downsample->push_back(convolution(in, out, 1, stride));
-    downsample->push_back(torch::nn::BatchNorm2d(out));
+    downsample->push_back(SyncBatchNorm(out));
   }
   torch::nn::Sequential made;
   made->push_back(std::make_shared<Block>(in, width, stride, downsample));
@@ -159,7 +160,7 @@ class ResNet final : public Model {
  private:
   bool small_stem_;
   torch::nn::Conv2d conv1_;
-  torch::nn::BatchNorm2d bn1_;
+  SyncBatchNorm bn1_;
   torch::nn::Sequential layer1_, layer2_, layer3_, layer4_;
   torch::nn::Linear fc_;
   std::string adaptation_;

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 namespace lockstep {
 namespace {
@@ -44,6 +45,28 @@ TEST_F(StepTimerTest, SharesAStepOut) {
   EXPECT_EQ(times.part_ns(StepPart::kOptimizer), 10000);
   EXPECT_EQ(times.part_ns(StepPart::kOther), 5);
   EXPECT_EQ(times.total_ns(), 13315);
+}
+
+TEST_F(StepTimerTest, AnObserverHearsEachPieceWithItsTimes) {
+  std::vector<std::string> heard;
+  timer_.set_observer([&](StepPart part, std::int64_t begin_ns, std::int64_t end_ns) {
+    heard.push_back(step_part_name(part) + (" " + std::to_string(begin_ns)) + " " + std::to_string(end_ns));
+  });
+  timer_.begin_step();
+  spend(StepPart::kForward, 10);
+  spend(StepPart::kBackward, 5'000);
+  timer_.add_exposed_communication(0.000001);
+  spend(StepPart::kForward, 20);
+  timer_.end_step();
+  // "other" at the step's begin took no time, and is not told.
+  EXPECT_EQ(heard, (std::vector<std::string>{"forward 1000000 1000010", "backward 1000010 1005010",
+                                             "forward 1005010 1005030"}));
+  heard.clear();
+  timer_.set_observer(nullptr);
+  timer_.begin_step();
+  spend(StepPart::kForward, 10);
+  timer_.end_step();
+  EXPECT_TRUE(heard.empty());
 }
 
 TEST_F(StepTimerTest, MovesExposedCommunicationOutOfThePartItWasIn) {

@@ -1,0 +1,45 @@
+"""--sync-batchnorm: two ranks with half the batch each are one rank with the whole batch, but for rounding."""
+
+import unittest
+
+from run import RunTest, command, newest_checkpoint, records, run
+
+from safetensors.torch import load_file
+
+# Unshuffled, rank r of 2 takes every second sample, so its batches are the halves of one rank's batches.
+OPTIONS = ["--model", "resnet18", "--data", "synthetic", "--synthetic-samples", "48", "--shuffle=false", "--max-steps", "3",
+           "--log-every-n-steps", "1", "--lr", "0.001"]
+
+
+class SyncBatchNormTest(RunTest):
+    def losses(self, name, ranks, *options):
+        self.train(name, ranks, *OPTIONS, *options)
+        return [record["loss"] for record in records(self.folder / name, "train")]
+
+    def test_two_ranks_are_one(self):
+        whole = self.losses("whole", 1, "--batch-size", "8")
+        halves = self.losses("halves", 2, "--batch-size", "4", "--sync-batchnorm")
+        alone = self.losses("alone", 2, "--batch-size", "4")
+        # Float32 rounding through 20 layers, grown by three steps; statistics of half the batch are another matter.
+        for step, (expected, actual) in enumerate(zip(whole, halves, strict=True)):
+            self.assertAlmostEqual(expected, actual, delta=2e-3 * (step + 1))
+        self.assertGreater(abs(whole[0] - alone[0]), 1e-2)
+        expected, actual = (load_file(newest_checkpoint(self.folder / name) / "model.safetensors") for name in ("whole", "halves"))
+        self.assertEqual(sorted(expected), sorted(actual))  # checkpoints are interchangeable
+        self.assertLess((expected["bn1.running_var"] - actual["bn1.running_var"]).abs().max().item(), 1e-3)
+
+    def test_a_run_goes_on_with_it_only(self):
+        self.losses("run", 2, "--batch-size", "4", "--sync-batchnorm")
+        result = run(command(self.folder / "run", 2, *OPTIONS, "--batch-size", "4"))
+        self.assertEqual(result.returncode, 3)
+        self.assertIn("sync batchnorm was true, is false", result.stderr)
+
+    def test_a_model_without_batch_norm_is_refused(self):
+        options = [option if option != "resnet18" else "mlp" for option in OPTIONS]
+        result = run(command(self.folder / "mlp", 2, *options, "--batch-size", "4", "--sync-batchnorm"))
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("--sync-batchnorm: model mlp has no batch norm", result.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

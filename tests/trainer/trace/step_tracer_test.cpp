@@ -1,0 +1,121 @@
+#include "trainer/trace/step_tracer.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "tests/comm/rank_threads.h"
+#include "tests/temporary_folder.h"
+
+namespace lockstep {
+namespace {
+
+using Json = nlohmann::json;
+
+// What the trainer does around each step.
+void run_steps(StepTracer& tracer, StepTimer& timer, std::int64_t steps) {
+  for (std::int64_t step = 1; step <= steps; ++step) {
+    tracer.begin_step(step);
+    timer.begin_step();
+    timer.begin(StepPart::kForward);
+    timer.begin(StepPart::kBackward);
+    { const TraceSpan wait(tracer.recorder(), "wait", "wait for bucket 0"); }
+    timer.end_step();
+    tracer.end_step();
+    const TraceSpan evaluation(tracer.recorder(), "run", "evaluation");
+  }
+  tracer.finish();
+}
+
+// The trace that `world_size` ranks leave of `options`' steps after `steps` of them.
+Json traced(int world_size, std::int64_t first_step, std::int64_t trace_steps, std::int64_t steps) {
+  const testing::TemporaryFolder folder;
+  std::string said;
+  testing::run_ranks(world_size, [&](Communicator& comm) {
+    StepTimer timer;
+    StepTracerOptions options{
+        .first_step = first_step, .steps = trace_steps, .file = folder.path() / "trace.json"};
+    if (comm.rank() == 0) options.say = [&](const std::string& line) { said = line; };
+    StepTracer tracer(options, {&comm, [](Communicator*) {}}, timer);
+    run_steps(tracer, timer, steps);
+    EXPECT_EQ(tracer.recorder(), nullptr);
+  });
+  EXPECT_NE(said.find((folder.path() / "trace.json").string()), std::string::npos) << said;
+  std::ifstream file(folder.path() / "trace.json");
+  return Json::parse(file);
+}
+
+std::vector<Json> spans(const Json& trace, int rank, const std::string& category) {
+  std::vector<Json> found;
+  for (const Json& event : trace["traceEvents"]) {
+    if (event["ph"] == "X" && event["pid"] == rank && event["cat"] == category) found.push_back(event);
+  }
+  return found;
+}
+
+bool contains(const Json& outer, const Json& inner) {
+  const double slack_us = 0.002;  // times are rounded to thousandths
+  return outer["ts"].get<double>() <= inner["ts"].get<double>() + slack_us &&
+         inner["ts"].get<double>() + inner["dur"].get<double>() <=
+             outer["ts"].get<double>() + outer["dur"].get<double>() + slack_us;
+}
+
+TEST(StepTracer, RecordsTheStepsAskedForOnEveryRank) {
+  const Json trace = traced(3, 2, 2, 5);
+  EXPECT_EQ(trace["otherData"]["steps"], "2 to 3");
+  EXPECT_EQ(trace["otherData"]["clocks"], "all ranks read the same clock");
+  for (int rank = 0; rank < 3; ++rank) {
+    const auto steps = spans(trace, rank, "step");
+    ASSERT_EQ(steps.size(), 2U);
+    EXPECT_EQ(steps[0]["name"], "step 2");
+    EXPECT_EQ(steps[1]["name"], "step 3");
+    EXPECT_LE(steps[0]["ts"].get<double>() + steps[0]["dur"].get<double>(), steps[1]["ts"].get<double>());
+    const auto parts = spans(trace, rank, "part");
+    EXPECT_GE(parts.size(), 4U);
+    for (const Json& part : parts) EXPECT_TRUE(contains(steps[0], part) || contains(steps[1], part)) << part;
+    EXPECT_EQ(spans(trace, rank, "wait").size(), 2U);
+    EXPECT_EQ(spans(trace, rank, "run").size(), 1U);  // between the two steps
+    for (const Json& event : trace["traceEvents"]) {
+      EXPECT_TRUE(event["ph"] == "M" || event["ts"].get<double>() >= 0.0) << event;
+    }
+  }
+}
+
+TEST(StepTracer, WaitsLieWithinTheirBackwardPass) {
+  const Json trace = traced(1, 1, 1, 1);
+  const auto waits = spans(trace, 0, "wait");
+  ASSERT_EQ(waits.size(), 1U);
+  for (const Json& part : spans(trace, 0, "part")) {
+    EXPECT_TRUE(part["name"] != "backward" || contains(part, waits[0])) << part;
+  }
+}
+
+TEST(StepTracer, ARunThatEndsEarlierWritesWhatThereIs) {
+  const Json trace = traced(2, 2, 10, 4);
+  EXPECT_EQ(trace["otherData"]["steps"], "2 to 4");
+  EXPECT_EQ(spans(trace, 1, "step").size(), 3U);
+}
+
+TEST(StepTracer, ATraceThatCannotBeWrittenIsAWarning) {
+  const testing::TemporaryFolder folder;
+  std::string warned;
+  testing::run_ranks(2, [&](Communicator& comm) {
+    StepTimer timer;
+    StepTracerOptions options{.first_step = 1, .steps = 1, .file = folder.path() / "missing" / "trace.json"};
+    if (comm.rank() == 0) options.warn = [&](const std::string& line) { warned = line; };
+    StepTracer tracer(options, {&comm, [](Communicator*) {}}, timer);
+    run_steps(tracer, timer, 2);
+  });
+  EXPECT_NE(warned.find("missing"), std::string::npos) << warned;
+}
+
+TEST(StepTracer, WarmUpLeavesRoomForTheSteps) {
+  EXPECT_EQ(trace_warm_up(100, 3), 5);
+  EXPECT_EQ(trace_warm_up(6, 3), 3);
+  EXPECT_EQ(trace_warm_up(3, 3), 0);
+  EXPECT_EQ(trace_warm_up(1, 3), 0);
+}
+
+}  // namespace
+}  // namespace lockstep
