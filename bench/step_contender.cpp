@@ -9,6 +9,7 @@
 #include "bench/peers/pytorch_twin.h"
 #include "bench/report/step_report.h"
 #include "bench/training_step.h"
+#include "comm/communication_hook.h"
 #include "comm/distributed_data_parallel.h"
 #include "trainer/metrics/number_format.h"
 #include "trainer/optim/sharded_optimizer.h"
@@ -54,14 +55,20 @@ class Local final : public InProcess {
   TrainingStep training_;
 };
 
+DdpOptions ddp_options(const std::string& compress) {
+  DdpOptions options;
+  options.reducer.hook = create_communication_hook(compress);
+  return options;
+}
+
 // DistributedDataParallel, with an optimizer on every rank or with the sharded one.
 class Parallel final : public InProcess {
  public:
-  Parallel(const Workload& workload, const BenchWorld& world, bool sharded)
+  Parallel(const Workload& workload, const BenchWorld& world, const std::string& compress, bool sharded)
       : name_(sharded ? kSharded : kAveraged),
         communicator_(world.communicator()),
         training_(workload, world.rank()),
-        ddp_(training_.model, communicator_) {
+        ddp_(training_.model, communicator_, ddp_options(compress)) {
     if (!sharded) return;
     training_.optimizer =
         std::make_unique<ShardedOptimizer>("sgd", training_.model->parameters(),
@@ -129,9 +136,9 @@ std::vector<std::unique_ptr<StepContender>> make_step_contenders(const StepConfi
   const bool compress = config.compress == "fp16";
   if (contains(ours, kLocal)) contenders.push_back(std::make_unique<Local>(workload, world));
   if (contains(ours, kAveraged))
-    contenders.push_back(std::make_unique<Parallel>(workload, world, /*sharded=*/false));
+    contenders.push_back(std::make_unique<Parallel>(workload, world, config.compress, /*sharded=*/false));
   if (contains(ours, kSharded))
-    contenders.push_back(std::make_unique<Parallel>(workload, world, /*sharded=*/true));
+    contenders.push_back(std::make_unique<Parallel>(workload, world, config.compress, /*sharded=*/true));
   if (contains(split_list(config.compare), kC10d)) {
     contenders.push_back(std::make_unique<C10d>(workload, world, compress));
   }

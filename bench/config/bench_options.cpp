@@ -115,7 +115,7 @@ const std::vector<Option<StepConfig>>& step_options() {
          "program) and pytorch (PyTorch DDP over Gloo under torchrun, and its local step)",
          list_of({std::begin(C::kPeers), std::end(C::kPeers)})},
         {"compress", kWhat, &C::compress, "NAME",
-         "What the gradients of c10d and pytorch travel as: none (as they are) or fp16",
+         "What gradients travel as, ours and the peers': none (as they are) or fp16",
          one_of({"none", "fp16"})},
         {"rounds", kHow, &C::rounds, "N", "Rounds that are timed; each contender has one turn in each",
          integer_between(1, kMostRounds)},
@@ -147,14 +147,6 @@ void check_contradictions(const AllReduceConfig& config) {
 void check_contradictions(const StepConfig& config) {
   if (split_list(config.contenders).empty()) {
     throw std::invalid_argument("--contenders: at least one of local, averaged, sharded is needed");
-  }
-  if (config.compress != "none") {
-    for (const std::string& contender : split_list(config.contenders)) {
-      if (contender == "local") continue;
-      throw std::invalid_argument(
-          "--compress " + config.compress + " with --contenders " + contender +
-          ": only the peers' gradients can be compressed so far; use --contenders local");
-    }
   }
   workloads_of(config);
 }

@@ -22,7 +22,7 @@ struct StepConfig : BenchSetting {
   int steps = 0;         // timed steps of a turn; 0: the workload's own number
   int settle_steps = 1;  // before them, untimed: a turn begins with the caches another has left
   std::string contenders = "local,averaged,sharded";
-  std::string compress = "none";  // none | fp16: what the peers' gradients travel as
+  std::string compress = "none";  // none | fp16: what gradients travel as, ours and the peers'
   int num_threads = 1;
   std::string python;  // interpreter for --compare pytorch; empty: found
 
