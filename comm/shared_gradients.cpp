@@ -12,7 +12,7 @@
 namespace lockstep {
 namespace {
 
-constexpr std::int64_t kTileBytes = 32 << 10;  // stays in the first-level cache on the way to its visitor
+constexpr std::int64_t kTileBytes = 16 << 10;  // stays in the first-level cache on the way to its visitor
 constexpr std::int64_t kLine = 64;
 
 std::vector<std::int64_t> sizes_of(const std::vector<at::Tensor>& parameters) {
@@ -116,31 +116,46 @@ void SharedGradients::add(std::size_t parameter) {
   table_.mutable_data_ptr<std::int64_t>()[parameter] = memory.offset_of(gradient.const_data_ptr());
 }
 
-// Elements [begin, end) of a shard: into `tile`, or, where that is null, into all ranks' gradients.
-void SharedGradients::fold(const Shard& shard, std::span<std::byte* const> tables, std::int64_t begin,
-                           std::int64_t end, void* tile) const {
+// A shard as fold_ranks() is to see it. To that its bucket is one tensor, so it gets pointers to where the
+// bucket's first element would be.
+struct SharedGradients::Fold {
+  std::vector<void*> gradients;  // by rank
+  std::vector<const void*> inputs;
+  std::int64_t element_bytes;
+  std::int64_t offset;  // of the parameter in its bucket, elements
+  RingChunks chunks;
+  FoldOptions options;
+
+  void in_place(std::int64_t begin, std::int64_t end) const {
+    fold_ranks(gradients, inputs, offset + begin, offset + end, chunks, options);
+  }
+  void into(void* tile, std::int64_t begin, std::int64_t end) const {
+    void* const output = static_cast<std::byte*>(tile) - (offset + begin) * element_bytes;
+    fold_ranks({&output, 1}, inputs, offset + begin, offset + end, chunks, options);
+  }
+};
+
+SharedGradients::Fold SharedGradients::prepare(const Shard& shard, std::span<std::byte* const> tables) const {
   const auto index = static_cast<std::size_t>(shard.parameter);
   const at::Tensor& parameter = parameters_[index];
   const Place& place = places_[index];
-  const std::int64_t element_bytes = element_bytes_of(parameter);
   const SharedMemory& memory = *communicator_->memory();
-  // To fold_ranks() a bucket is one tensor: it gets pointers to where its first element would be.
-  const std::int64_t shift = place.offset * element_bytes;
-  std::vector<const void*> inputs;
-  std::vector<void*> outputs;
+  const int world_size = static_cast<int>(tables.size());
+  const std::int64_t element_bytes = element_bytes_of(parameter);
+  Fold fold{{},
+            {},
+            element_bytes,
+            place.offset,
+            ring_chunks(place.bucket_elements, element_bytes, world_size),
+            {.dtype = parameter.scalar_type(),
+             .order = communicator_->reduction_order(),
+             .scale = 1.0 / world_size}};
   for (std::size_t r = 0; r < tables.size(); ++r) {
     const auto offset = reinterpret_cast<const std::int64_t*>(tables[r])[index];
-    std::byte* gradient = memory.at(static_cast<int>(r), offset) - shift;
-    inputs.push_back(gradient);
-    if (tile == nullptr) outputs.push_back(gradient);
+    fold.gradients.push_back(memory.at(static_cast<int>(r), offset) - place.offset * element_bytes);
   }
-  if (tile != nullptr) outputs.push_back(static_cast<std::byte*>(tile) - shift - begin * element_bytes);
-  const int world_size = static_cast<int>(tables.size());
-  fold_ranks(outputs, inputs, place.offset + begin, place.offset + end,
-             ring_chunks(place.bucket_elements, element_bytes, world_size),
-             {.dtype = parameter.scalar_type(),
-              .order = communicator_->reduction_order(),
-              .scale = 1.0 / world_size});
+  fold.inputs.assign(fold.gradients.begin(), fold.gradients.end());
+  return fold;
 }
 
 // Ranks that disagree on what they average are told so.
@@ -158,7 +173,7 @@ void SharedGradients::average() {
       ->exchange(tag(), table_.const_data_ptr(),
                  [&](std::span<std::byte* const> tables) {
                    for (const Shard& shard : shards_) {
-                     fold(shard, tables, shard.begin, shard.end, nullptr);
+                     prepare(shard, tables).in_place(shard.begin, shard.end);
                      bytes += shard.size() *
                               element_bytes_of(parameters_[static_cast<std::size_t>(shard.parameter)]);
                    }
@@ -171,24 +186,20 @@ void SharedGradients::average() {
 void SharedGradients::visit_shards(const Visitor& visit) {
   memory_.deactivate();
   std::int64_t bytes = 0;
-  communicator_
-      ->exchange(
-          tag(), table_.const_data_ptr(),
-          [&](std::span<std::byte* const> tables) {
-            for (std::size_t s = 0; s < shards_.size(); ++s) {
-              const Shard& shard = shards_[s];
-              const at::Tensor& parameter = parameters_[static_cast<std::size_t>(shard.parameter)];
-              const std::int64_t tile = kTileBytes / element_bytes_of(parameter);
-              for (std::int64_t begin = shard.begin; begin < shard.end; begin += tile) {
-                const std::int64_t end = std::min(shard.end, begin + tile);
-                fold(shard, tables, begin, end, tile_.data());
-                visit(s, begin,
-                      at::from_blob(tile_.data(), {end - begin}, parameter.options().requires_grad(false)));
-              }
-              bytes += shard.size() * element_bytes_of(parameter);
-            }
-          })
-      ->wait();
+  const auto visit_all = [&](std::span<std::byte* const> tables) {
+    for (std::size_t s = 0; s < shards_.size(); ++s) {
+      const Shard& shard = shards_[s];
+      const Fold fold = prepare(shard, tables);
+      const std::int64_t tile = kTileBytes / fold.element_bytes;
+      for (std::int64_t begin = shard.begin; begin < shard.end; begin += tile) {
+        const std::int64_t end = std::min(shard.end, begin + tile);
+        fold.into(tile_.data(), begin, end);
+        visit(s, begin, tile_.data(), end - begin);
+      }
+      bytes += shard.size() * fold.element_bytes;
+    }
+  };
+  communicator_->exchange(tag(), table_.const_data_ptr(), visit_all)->wait();
   communicator_->add_bytes_sent(2 * bytes * (communicator_->world_size() - 1));
 }
 

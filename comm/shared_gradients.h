@@ -37,10 +37,11 @@ class SharedGradients {
   //
   // Every .grad becomes the average over ranks.
   void average();
-  // This rank's shards of the averages, a tile at a time: `visit(s, begin, average)` gets the elements
-  // [begin, begin + average.numel()) of the parameter of shards()[s], 1-D, in memory that the next call
+  // This rank's shards of the averages, a tile at a time: `average` points to the elements
+  // [begin, begin + count) of the parameter of shards()[shard], of its dtype, in memory that the next call
   // overwrites. The gradients stay as they are.
-  using Visitor = std::function<void(std::size_t shard, std::int64_t begin, const at::Tensor& average)>;
+  using Visitor =
+      std::function<void(std::size_t shard, std::int64_t begin, const void* average, std::int64_t count)>;
   void visit_shards(const Visitor& visit);
 
   const std::vector<Shard>& shards() const { return shards_; }
@@ -53,8 +54,8 @@ class SharedGradients {
   };
   SharedGradients(std::vector<at::Tensor> parameters, std::shared_ptr<SharedMemoryCommunicator> communicator);
   at::Tensor slot(std::size_t parameter);
-  void fold(const Shard& shard, std::span<std::byte* const> tables, std::int64_t begin, std::int64_t end,
-            void* tile) const;
+  struct Fold;
+  Fold prepare(const Shard& shard, std::span<std::byte* const> tables) const;
   std::int64_t tag() const;
 
   std::vector<at::Tensor> parameters_;

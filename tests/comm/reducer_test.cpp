@@ -138,12 +138,13 @@ TEST_P(ReducerTest, DeferredAveragesAreVisitedShardByShard) {
           reducer.prepare_for_forward(true);
           backward(parameters, 4.0 * world_size * (comm.rank() + 1));
           expect_gradients(parameters, 4.0 * world_size * (comm.rank() + 1));  // this rank's own
-          reducer.visit_shards([&](std::size_t shard, std::int64_t begin, const at::Tensor& average) {
-            const std::scoped_lock lock(mutex);
-            seen[static_cast<std::size_t>(reducer.shards()[shard].parameter)]
-                .narrow(0, begin, average.numel())
-                .add_(average);
-          });
+          reducer.visit_shards(
+              [&](std::size_t shard, std::int64_t begin, const void* average, std::int64_t count) {
+                const std::scoped_lock lock(mutex);
+                seen[static_cast<std::size_t>(reducer.shards()[shard].parameter)]
+                    .narrow(0, begin, count)
+                    .add_(at::from_blob(const_cast<void*>(average), {count}));
+              });
         }
         reducer.average_now();
         expect_gradients(parameters, 2.0 * world_size * (world_size + 1));

@@ -1,8 +1,6 @@
 // Adam and AdamW: torch/optim/adam.py, _single_tensor_adam, operation by operation (no amsgrad). LibTorch's
 // C++ optimizers differ from it in the last bits: they have no lerp.
-#include <ATen/ops/equal.h>
 #include <ATen/ops/from_blob.h>
-#include <ATen/ops/scalar_tensor.h>
 
 #include <algorithm>
 #include <cmath>
@@ -31,17 +29,42 @@ class Adam final : public ElementwiseOptimizer {
     require_beta("beta1", options.beta1);
     require_beta("beta2", options.beta2);
     require_non_negative("eps", options.eps);
-    fuses_ = fused_has_the_same_bits();
+    check_fused();
   }
 
  protected:
   void begin(Memory& memory) const override { memory[kStep].add_(1); }
 
   void apply(Piece piece) const override {
-    if (fuses_ && can_fuse({piece.parameter, piece.grad, piece.memory[kExpAvg], piece.memory[kExpAvgSq]})) {
-      apply_fused(piece);
-    } else {
-      apply_with_libtorch(piece);
+    const Scalars s = scalars(piece.memory[kStep].item<float>());
+    at::Tensor grad = piece.grad;
+    if (options_.weight_decay != 0 && decoupled_)
+      piece.parameter.mul_(1 - options_.lr * options_.weight_decay);
+    if (options_.weight_decay != 0 && !decoupled_) grad = grad.add(piece.parameter, options_.weight_decay);
+    at::Tensor& exp_avg = piece.memory[kExpAvg];
+    at::Tensor& exp_avg_sq = piece.memory[kExpAvgSq];
+    exp_avg.lerp_(grad, 1 - options_.beta1);
+    exp_avg_sq.mul_(options_.beta2).addcmul_(grad, grad, 1 - options_.beta2);
+    const at::Tensor denom = exp_avg_sq.sqrt().div(s.bias_correction2_sqrt).add_(options_.eps);
+    piece.parameter.addcdiv_(exp_avg, denom, -s.step_size);
+  }
+
+  void apply_fused(const FusedPiece& piece) const override {
+    const Scalars s = scalars(*piece.memory[kStep]);
+    const double decay = options_.weight_decay;
+    for (std::int64_t begin = 0; begin < piece.count; begin += kBlock) {
+      const std::int64_t count = std::min(kBlock, piece.count - begin);
+      float* const exp_avg = piece.memory[kExpAvg] + begin;
+      float* const exp_avg_sq = piece.memory[kExpAvgSq] + begin;
+      update_kernels().adam_moments(
+          {piece.parameter + begin, exp_avg, exp_avg_sq, piece.grad + begin, count,
+           static_cast<float>(decoupled_ ? 0.0 : decay), static_cast<float>(1 - options_.beta1),
+           static_cast<float>(options_.beta2), static_cast<float>(1 - options_.beta2)});
+      const at::Tensor root = at::from_blob(exp_avg_sq, {count}).sqrt();
+      update_kernels().adam_parameters({piece.parameter + begin, exp_avg, root.const_data_ptr<float>(), count,
+                                        static_cast<float>(decoupled_ ? 1 - options_.lr * decay : 1.0),
+                                        static_cast<float>(s.bias_correction2_sqrt),
+                                        static_cast<float>(options_.eps), static_cast<float>(s.step_size)});
     }
   }
 
@@ -55,70 +78,13 @@ class Adam final : public ElementwiseOptimizer {
     double bias_correction2_sqrt;
     double step_size;
   };
-  Scalars scalars(const Piece& piece) const {
-    const double step = piece.memory[kStep].item<float>();
+  Scalars scalars(double step) const {
     const double bias_correction1 = 1 - std::pow(options_.beta1, step);
     const double bias_correction2 = 1 - std::pow(options_.beta2, step);
     return {std::pow(bias_correction2, 0.5), options_.lr / bias_correction1};
   }
 
-  void apply_with_libtorch(Piece& piece) const {
-    const Scalars s = scalars(piece);
-    at::Tensor grad = piece.grad;
-    if (options_.weight_decay != 0 && decoupled_)
-      piece.parameter.mul_(1 - options_.lr * options_.weight_decay);
-    if (options_.weight_decay != 0 && !decoupled_) grad = grad.add(piece.parameter, options_.weight_decay);
-    at::Tensor& exp_avg = piece.memory[kExpAvg];
-    at::Tensor& exp_avg_sq = piece.memory[kExpAvgSq];
-    exp_avg.lerp_(grad, 1 - options_.beta1);
-    exp_avg_sq.mul_(options_.beta2).addcmul_(grad, grad, 1 - options_.beta2);
-    const at::Tensor denom = exp_avg_sq.sqrt().div(s.bias_correction2_sqrt).add_(options_.eps);
-    piece.parameter.addcdiv_(exp_avg, denom, -s.step_size);
-  }
-
-  void apply_fused(const Piece& piece) const {
-    const Scalars s = scalars(piece);
-    float* parameter = piece.parameter.data_ptr<float>();
-    float* exp_avg = piece.memory[kExpAvg].data_ptr<float>();
-    float* exp_avg_sq = piece.memory[kExpAvgSq].data_ptr<float>();
-    const float* grad = piece.grad.const_data_ptr<float>();
-    const double decay = options_.weight_decay;
-    in_parallel(piece.parameter.numel(), [&](std::int64_t range_begin, std::int64_t range_end) {
-      for (std::int64_t begin = range_begin; begin < range_end; begin += kBlock) {
-        const std::int64_t count = std::min(kBlock, range_end - begin);
-        update_kernels().adam_moments(
-            {parameter + begin, exp_avg + begin, exp_avg_sq + begin, grad + begin, count,
-             static_cast<float>(decoupled_ ? 0.0 : decay), static_cast<float>(1 - options_.beta1),
-             static_cast<float>(options_.beta2), static_cast<float>(1 - options_.beta2)});
-        const at::Tensor root = at::from_blob(exp_avg_sq + begin, {count}).sqrt();
-        update_kernels().adam_parameters({parameter + begin, exp_avg + begin, root.const_data_ptr<float>(),
-                                          count,
-                                          static_cast<float>(decoupled_ ? 1 - options_.lr * decay : 1.0),
-                                          static_cast<float>(s.bias_correction2_sqrt),
-                                          static_cast<float>(options_.eps), static_cast<float>(s.step_size)});
-      }
-    });
-  }
-
-  // LibTorch's rounding is not documented, so it is asked, once for each optimizer.
-  bool fused_has_the_same_bits() const {
-    const auto pieces = [&] {
-      return Piece{test_values(1),
-                   test_values(2),
-                   {at::scalar_tensor(7.0F), test_values(3), test_values(4).abs()},
-                   false};
-    };
-    Piece fused = pieces();
-    Piece reference = pieces();
-    apply_fused(fused);
-    apply_with_libtorch(reference);
-    return at::equal(fused.parameter, reference.parameter) &&
-           at::equal(fused.memory[kExpAvg], reference.memory[kExpAvg]) &&
-           at::equal(fused.memory[kExpAvgSq], reference.memory[kExpAvgSq]);
-  }
-
   const bool decoupled_;
-  bool fuses_ = false;
 };
 
 }  // namespace

@@ -1,12 +1,17 @@
 #include "trainer/optim/elementwise_optimizer.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
 #include <algorithm>
 #include <utility>
 
+#include "trainer/optim/fused_update.h"
 #include "trainer/optim/options_check.h"
 
 namespace lockstep {
@@ -28,7 +33,12 @@ void ElementwiseOptimizer::step() {
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     if (!parameters_[i].grad().defined()) continue;
     begin_update(i);
-    apply({parameters_[i], parameters_[i].grad(), remembered_[i].memory, remembered_[i].first});
+    const at::Tensor& grad = parameters_[i].grad();
+    if (remembered_[i].fused && can_fuse({parameters_[i], grad})) {
+      run_fused(fused_piece(i, 0, grad.const_data_ptr(), grad.numel()));
+    } else {
+      apply({parameters_[i], grad, remembered_[i].memory, remembered_[i].first});
+    }
     parameters_[i].unsafeGetTensorImpl()->bump_version();  // kernels of our own write past autograd
   }
 }
@@ -44,25 +54,89 @@ void ElementwiseOptimizer::set_lr(double lr) {
 
 void ElementwiseOptimizer::begin_update(std::size_t index) {
   const at::NoGradGuard no_grad;
-  auto& [memory, first] = remembered_[index];
+  auto& [memory, first, fused] = remembered_[index];
+  const at::Tensor& parameter = parameters_[index];
   first = false;
+  fused = fuses_ && can_fuse({parameter});
   for (std::size_t k = 0; k < kinds_.size(); ++k) {
-    if (memory[k].defined()) continue;
-    first = true;
-    memory[k] = kinds_[k].per_element ? at::zeros_like(parameters_[index])
-                                      : at::zeros({}, at::TensorOptions().dtype(at::kFloat));
+    if (!memory[k].defined()) {
+      first = true;
+      memory[k] = kinds_[k].per_element ? at::zeros_like(parameter)
+                                        : at::zeros({}, at::TensorOptions().dtype(at::kFloat));
+    }
+    fused = fused && (!kinds_[k].per_element || can_fuse({parameter, memory[k]}));
   }
   begin(memory);
 }
 
-void ElementwiseOptimizer::update(std::size_t index, std::int64_t begin, const at::Tensor& grad) {
+void ElementwiseOptimizer::update(std::size_t index, std::int64_t begin, const void* grad,
+                                  std::int64_t count) {
+  if (remembered_[index].fused) return run_fused(fused_piece(index, begin, grad, count));
   const at::NoGradGuard no_grad;
-  const auto part = [&](const at::Tensor& whole) { return flat_view(whole).narrow(0, begin, grad.numel()); };
-  Piece piece{part(parameters_[index]), grad, remembered_[index].memory, remembered_[index].first};
+  const auto part = [&](const at::Tensor& whole) { return flat_view(whole).narrow(0, begin, count); };
+  const at::Tensor parameter = part(parameters_[index].detach());
+  Piece piece{parameter, at::from_blob(const_cast<void*>(grad), {count}, parameter.options()),
+              remembered_[index].memory, remembered_[index].first};
   for (std::size_t k = 0; k < kinds_.size(); ++k) {
     if (kinds_[k].per_element) piece.memory[k] = part(piece.memory[k]);
   }
   apply(std::move(piece));
+}
+
+ElementwiseOptimizer::FusedPiece ElementwiseOptimizer::fused_piece(std::size_t index, std::int64_t begin,
+                                                                   const void* grad,
+                                                                   std::int64_t count) const {
+  const Remembered& remembered = remembered_[index];
+  FusedPiece piece{static_cast<float*>(parameters_[index].data_ptr()) + begin,
+                   static_cast<const float*>(grad),
+                   {},
+                   count,
+                   remembered.first};
+  for (std::size_t k = 0; k < kinds_.size(); ++k) {
+    piece.memory[k] =
+        static_cast<float*>(remembered.memory[k].data_ptr()) + (kinds_[k].per_element ? begin : 0);
+  }
+  return piece;
+}
+
+// On LibTorch's threads where that pays, as its own element-wise kernels.
+void ElementwiseOptimizer::run_fused(const FusedPiece& piece) const {
+  constexpr std::int64_t kGrain = 32768;
+  if (piece.count <= kGrain || at::get_num_threads() == 1 || at::in_parallel_region())
+    return apply_fused(piece);
+  at::parallel_for(0, piece.count, kGrain, [&](std::int64_t begin, std::int64_t end) {
+    FusedPiece part = piece;
+    part.parameter += begin;
+    part.grad += begin;
+    for (std::size_t k = 0; k < kinds_.size(); ++k) part.memory[k] += kinds_[k].per_element ? begin : 0;
+    part.count = end - begin;
+    apply_fused(part);
+  });
+}
+
+void ElementwiseOptimizer::check_fused() {
+  const auto make = [&] {
+    Piece piece{test_values(1), test_values(2), {}, false};
+    for (std::size_t k = 0; k < kinds_.size(); ++k) {
+      constexpr double kSomeStep = 7;
+      piece.memory[k] =
+          kinds_[k].per_element ? test_values(3 + k).abs() : at::scalar_tensor(kSomeStep, at::kFloat);
+    }
+    return piece;
+  };
+  const Piece reference = make();
+  const Piece fused = make();
+  apply(reference);
+  FusedPiece ranges{fused.parameter.data_ptr<float>(),
+                    fused.grad.const_data_ptr<float>(),
+                    {},
+                    fused.parameter.numel(),
+                    false};
+  for (std::size_t k = 0; k < kinds_.size(); ++k) ranges.memory[k] = fused.memory[k].data_ptr<float>();
+  apply_fused(ranges);
+  fuses_ = at::equal(fused.parameter, reference.parameter);
+  for (std::size_t k = 0; k < kinds_.size(); ++k)
+    fuses_ = fuses_ && at::equal(fused.memory[k], reference.memory[k]);
 }
 
 std::vector<OptimizerStateEntry> ElementwiseOptimizer::state() {

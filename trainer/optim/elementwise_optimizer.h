@@ -39,10 +39,10 @@ class ElementwiseOptimizer : public Optimizer {
                    const std::vector<at::Tensor>& parameters) const;
 
   // A step of parameter `index` in pieces: begin_update() once, then update() for each range of its elements
-  // (in the order of memory) with their gradient, 1-D of the parameter's dtype. Only for parameters that are
-  // dense; the bits are those of step().
+  // (in the order of memory) with `grad`, the `count` elements of their gradient, of the parameter's dtype
+  // and device. Only for parameters that are dense; the bits are those of step().
   void begin_update(std::size_t index);
-  void update(std::size_t index, std::int64_t begin, const at::Tensor& grad);
+  void update(std::size_t index, std::int64_t begin, const void* grad, std::int64_t count);
 
  protected:
   static constexpr std::size_t kMostMemory = 3;
@@ -55,9 +55,22 @@ class ElementwiseOptimizer : public Optimizer {
     Memory memory;
     bool first = false;  // the first step of this parameter: memory is zeroed
   };
+  // The same as ranges of memory.
+  struct FusedPiece {
+    float* parameter;
+    const float* grad;
+    std::array<float*, kMostMemory> memory;  // the one element of what is not per element
+    std::int64_t count;
+    bool first;
+  };
   // A step of a parameter begins: counters.
   virtual void begin(Memory& memory) const = 0;
+  // With LibTorch's operations, in PyTorch's order.
   virtual void apply(Piece piece) const = 0;
+  // In one pass, if check_fused() found it to have the same bits.
+  virtual void apply_fused(const FusedPiece& piece) const = 0;
+  // LibTorch's rounding is not documented, so it is asked: to be called at the end of a constructor.
+  void check_fused();
   // Why an entry of that name has no place here.
   virtual std::string refusal(const std::string& entry) const = 0;
 
@@ -67,8 +80,13 @@ class ElementwiseOptimizer : public Optimizer {
   struct Remembered {
     Memory memory;
     bool first = false;
+    bool fused = false;  // float32 on the CPU, all in one order of memory
   };
+  FusedPiece fused_piece(std::size_t index, std::int64_t begin, const void* grad, std::int64_t count) const;
+  void run_fused(const FusedPiece& piece) const;
+
   std::string name_;
+  bool fuses_ = false;
   std::vector<at::Tensor> parameters_;
   std::vector<OptimizerMemory> kinds_;
   std::vector<Remembered> remembered_;  // by parameter; tensors are undefined before its first gradient

@@ -134,8 +134,8 @@ void ShardedOptimizer::step() {
     const double waited_before = shared_->waited_s();
     const std::vector<Shard>& shards = plan_[static_cast<std::size_t>(shared_->rank())];
     for (std::size_t s = 0; s < shards.size(); ++s) shards_optimizer_->begin_update(s);
-    reducer_.visit_shards([&](std::size_t s, std::int64_t begin, const at::Tensor& average) {
-      shards_optimizer_->update(s, begin - shards[s].begin, average);
+    reducer_.visit_shards([&](std::size_t s, std::int64_t begin, const void* average, std::int64_t count) {
+      shards_optimizer_->update(s, begin - shards[s].begin, average, count);
     });
     exposed_wait_s_ = shared_->waited_s() - waited_before;
   } else {
@@ -159,7 +159,7 @@ void ShardedOptimizer::update_from_gradients() {
     if (!grad.defined()) continue;
     if (grad.strides() != parameter.strides()) grad = at::empty_like(parameter.detach()).copy_(grad);
     shards_optimizer_->begin_update(s);
-    shards_optimizer_->update(s, 0, shard_of(grad, shards[s]));
+    shards_optimizer_->update(s, 0, shard_of(grad, shards[s]).const_data_ptr(), shards[s].size());
   }
 }
 
