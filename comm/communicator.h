@@ -20,8 +20,8 @@ enum class ReductionOrder {
   kFast,     // whatever is quickest; the bits may depend on topology and size
 };
 
-// A collective under way. Dropping a Work does not cancel the collective, and its tensors stay alive until it
-// ends. A Work must not be used after its communicator is gone.
+// A collective under way; its tensors stay alive until it ends. Some backends do the work in wait(), so every
+// rank waits for every Work, or for a later one. A Work must not be used after its communicator is gone.
 class Work {
  public:
   virtual ~Work() = default;

@@ -5,6 +5,9 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <vector>
+
+#include "comm/communicator.h"
 
 namespace lockstep {
 
@@ -14,6 +17,8 @@ void seed_everything(std::uint64_t seed);
 
 // The default generators' state as bytes: the CPU's, followed by that of `device` if it is a GPU.
 at::Tensor random_state(at::Device device);
+// Every rank's, in rank order, on every rank; a collective.
+std::vector<at::Tensor> gather_random_states(at::Device device, Communicator& communicator);
 // Throws DataError if `state` was not made by random_state() for the same kind of device.
 void set_random_state(const at::Tensor& state, at::Device device);
 

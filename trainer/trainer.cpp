@@ -30,18 +30,6 @@ std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
   return (a + b - 1) / b;
 }
 
-// Every rank's random state, in rank order, on every rank.
-std::vector<at::Tensor> gather_random_states(at::Device device, Communicator& communicator) {
-  const at::Tensor mine = random_state(device);
-  at::Tensor all = at::empty({mine.numel() * communicator.world_size()}, mine.options());
-  communicator.all_gather(all, mine)->wait();
-  std::vector<at::Tensor> states;
-  for (int rank = 0; rank < communicator.world_size(); ++rank) {
-    states.push_back(all.narrow(0, rank * mine.numel(), mine.numel()).clone());
-  }
-  return states;
-}
-
 }  // namespace
 
 Trainer::Trainer(TrainerParts parts)
