@@ -188,6 +188,7 @@ TEST(SharedMemoryFaultTest, TimeoutSaysWhoIsMissingAndWhereTheyAre) {
 TEST(SharedMemoryFaultTest, AbortReachesPeersWithItsReason) {
   const std::string message = error_of([] {
     run_shared(2, [](SharedMemoryCommunicator& comm) {
+      comm.barrier();
       if (comm.rank() == 0) comm.barrier();
       if (comm.rank() == 1) {
         comm.abort("the disk is on fire");

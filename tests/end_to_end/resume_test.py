@@ -175,14 +175,15 @@ class LauncherTest(RunTest):
     def test_torchrun_and_mpirun_give_the_same_bits(self):
         options = ["--device", "cpu", "--num-threads", "1", *SMALL, "--max-steps", "6"]
         self.train("lockstep", 2, *SMALL, "--max-steps", "6")
-        mpirun = run(["mpirun", "-n", "2", BIN / "lockstep-train", "--run-dir", self.folder / "mpirun", *options])
-        self.assertEqual(mpirun.returncode, 0, mpirun.stderr)
-        torchrun = run([os.environ["LOCKSTEP_VENV"] + "/bin/torchrun", "--nproc-per-node", "2", "--master-port", 20000 + os.getpid() % 20000,
-                        "--no-python", BIN / "lockstep-train", "--run-dir", self.folder / "torchrun", *options])
-        self.assertEqual(torchrun.returncode, 0, torchrun.stderr)
-        self.assertIn("backend mpi", mpirun.stdout)
-        self.assertIn("backend gloo", torchrun.stdout)
-        digests = {model_digest(self.folder / name) for name in ("lockstep", "mpirun", "torchrun")}
+        mpirun = ["mpirun", "-n", "2"]
+        torchrun = [os.environ["LOCKSTEP_VENV"] + "/bin/torchrun", "--nproc-per-node", "2", "--master-port", 20000 + os.getpid() % 20000,
+                    "--no-python"]
+        digests = {model_digest(self.folder / "lockstep")}
+        for launcher, name, backend in ((mpirun, "mpi", ["--backend", "mpi"]), (torchrun, "gloo", ["--backend", "gloo"]), (torchrun, "shm", [])):
+            ended = run([*launcher, BIN / "lockstep-train", "--run-dir", self.folder / name, *options, *backend])
+            self.assertEqual(ended.returncode, 0, ended.stderr)
+            self.assertIn(f"backend {name} ", ended.stdout)
+            digests.add(model_digest(self.folder / name))
         self.assertEqual(len(digests), 1)
 
     def test_slurms_variables_are_understood(self):
