@@ -5,7 +5,6 @@
 #include "comm/ring.h"
 
 #include <c10/core/ScalarType.h>
-#include <sched.h>
 
 #include <algorithm>
 #include <array>
@@ -22,25 +21,25 @@
 namespace lockstep {
 namespace {
 
-constexpr std::int64_t kSegmentBytes = 1 << 20;
-constexpr int kSegmentsInFlight = 4;
+// The ring is full only when a segment has gone round; sixteen are under way to cover a poll's sleep.
+constexpr std::int64_t kSegmentBytes = 512 << 10;
+constexpr int kSegmentsInFlight = 16;
+constexpr std::int64_t kDirectSegmentBytes = 1 << 20;  // of each rank's chunk, order kTree
 
-// Polling that gives the core away: at first to whoever is ready to run, later by sleeping, because on a CPU
-// the backward pass needs the core more than we do.
+// Polls for a moment, then sleeps between polls, because on a CPU the backward pass needs the core more than
+// we do. Sleeping rather than yielding: a thread that yields to a busy one gets the core back after its whole
+// time slice, one that sleeps as soon as it wakes.
 class Backoff {
  public:
   void reset() { polls_ = 0; }
   void pause() {
     ++polls_;
-    if (polls_ < kYieldingPolls) {
-      sched_yield();
-    } else {
-      std::this_thread::sleep_for(std::chrono::microseconds(polls_ < kShortSleeps ? 20 : 100));
-    }
+    if (polls_ < kEagerPolls) return;
+    std::this_thread::sleep_for(std::chrono::microseconds(polls_ < kShortSleeps ? 20 : 100));
   }
 
  private:
-  static constexpr int kYieldingPolls = 200;
+  static constexpr int kEagerPolls = 50;
   static constexpr int kShortSleeps = 2000;
   int polls_ = 0;
 };
@@ -171,7 +170,7 @@ class RingRun {
   // as the ring's first half. A segment of every chunk at a time; the next is under way while one is added.
   void reduce_directly() {
     const std::int64_t longest = chunk(0).size();
-    const std::int64_t rounds = (longest + segment_bytes() - 1) / segment_bytes();
+    const std::int64_t rounds = (longest + kDirectSegmentBytes - 1) / kDirectSegmentBytes;
     std::array<Round, 2> under_way;
     if (rounds > 0) post_round(0, under_way[0]);
     for (std::int64_t j = 0; j < rounds; ++j) {
@@ -186,8 +185,8 @@ class RingRun {
   };
 
   Range segment_of(const Range& range, std::int64_t j) const {
-    const std::int64_t begin = std::min(range.end, range.begin + j * segment_bytes());
-    return {begin, std::min(range.end, begin + segment_bytes())};
+    const std::int64_t begin = std::min(range.end, range.begin + j * kDirectSegmentBytes);
+    return {begin, std::min(range.end, begin + kDirectSegmentBytes)};
   }
 
   void post_round(std::int64_t j, Round& round) {

@@ -59,6 +59,10 @@ void set_defaults(Environment& environment, const JobPlan& plan) {
   // Containers forbid process_vm_readv, and Open MPI then warns or fails.
   environment.emplace("OMPI_MCA_btl_vader_single_copy_mechanism", "none");
   environment.emplace("OMPI_MCA_btl_base_warn_component_unused", "0");
+  // On a saturated wire the handshake before a large message waits behind the data before it. A ring's
+  // segments (comm/ring.cpp) are expected at the other end, so they go without one.
+  for (const char* limit : {"eager_limit", "rndv_eager_limit", "max_send_size"})
+    environment.emplace(std::string("OMPI_MCA_btl_tcp_") + limit, "600000");
   if (plan.is_root) {
     environment.emplace("OMPI_ALLOW_RUN_AS_ROOT", "1");
     environment.emplace("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
