@@ -22,28 +22,11 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-ReductionOrder parse_order(const std::string& name) {
-  if (name == "pytorch") return ReductionOrder::kPytorch;
-  return name == "tree" ? ReductionOrder::kTree : ReductionOrder::kFast;
-}
-
-std::string name_of(ReductionOrder order) {
-  switch (order) {
-    case ReductionOrder::kPytorch:
-      return "pytorch";
-    case ReductionOrder::kTree:
-      return "tree";
-    case ReductionOrder::kFast:
-      return "fast";
-  }
-  throw std::logic_error("unknown ReductionOrder");
-}
-
 CommunicatorOptions communicator_options(const BenchSetting& setting, const Placement& placement) {
   CommunicatorOptions options;
   options.placement = placement;
   options.backend = setting.backend;
-  options.reduction_order = parse_order(setting.reduction_order);
+  options.reduction_order = parse_reduction_order(setting.reduction_order);
   options.timeout = std::chrono::milliseconds(static_cast<std::int64_t>(setting.timeout_s * 1000.0));
   options.master_addr = setting.master_addr;
   options.master_port = setting.master_port;
@@ -78,7 +61,7 @@ BenchWorld::BenchWorld(const BenchSetting& setting, const Placement& placement, 
   if (communicator_->reduction_order() != options.reduction_order && world_size() > 2) {
     throw std::invalid_argument("--reduction-order " + setting.reduction_order + ": the " +
                                 communicator_->backend() + " backend adds up in the order " +
-                                name_of(communicator_->reduction_order()) +
+                                to_string(communicator_->reduction_order()) +
                                 "; ask for that, or for another --backend");
   }
   facts_.machine = read_machine();
@@ -90,7 +73,7 @@ BenchWorld::BenchWorld(const BenchSetting& setting, const Placement& placement, 
   facts_.backend = communicator_->backend();
   const BackendChoice choice = choose_backend(options, 0);
   facts_.backend_reason = choice.name == facts_.backend ? choice.reason : choice.name + " was not to be had";
-  facts_.reduction_order = name_of(communicator_->reduction_order());
+  facts_.reduction_order = to_string(communicator_->reduction_order());
   facts_.warm_heap = environment_or("MALLOC_MMAP_MAX_", "") == "0";
   facts_.barrier_s = slowest({median_barrier_s(*communicator_)}).front();
 }

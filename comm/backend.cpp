@@ -136,6 +136,26 @@ std::vector<std::string> backend_names() {
   return names;
 }
 
+ReductionOrder parse_reduction_order(const std::string& name) {
+  for (const ReductionOrder order :
+       {ReductionOrder::kPytorch, ReductionOrder::kTree, ReductionOrder::kFast}) {
+    if (name == to_string(order)) return order;
+  }
+  throw std::invalid_argument("reduction order " + name + " is unknown; known are pytorch, tree, fast");
+}
+
+std::string to_string(ReductionOrder order) {
+  switch (order) {
+    case ReductionOrder::kPytorch:
+      return "pytorch";
+    case ReductionOrder::kTree:
+      return "tree";
+    case ReductionOrder::kFast:
+      return "fast";
+  }
+  throw std::invalid_argument("a reduction order that is none of pytorch, tree and fast");
+}
+
 BackendChoice choose_backend(const CommunicatorOptions& options, int gpu_count) {
   if (options.backend == "auto") {
     const BackendChoice choice = choose_automatically(options, gpu_count);

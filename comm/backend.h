@@ -42,4 +42,9 @@ CommunicatorPtr create_communicator(const CommunicatorOptions& options = {});
 
 std::vector<std::string> backend_names();
 
+// "pytorch", "tree" or "fast", as --reduction-order spells them. Throws std::invalid_argument for another
+// name.
+ReductionOrder parse_reduction_order(const std::string& name);
+std::string to_string(ReductionOrder order);
+
 }  // namespace lockstep

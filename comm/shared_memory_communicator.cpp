@@ -11,10 +11,10 @@
 #include <utility>
 #include <vector>
 
+#include "comm/collective.h"
 #include "comm/errors.h"
 #include "comm/fold.h"
 #include "comm/reduction.h"
-#include "comm/ring.h"
 #include "comm/shared_control.h"
 
 namespace lockstep {

@@ -58,9 +58,9 @@ CommunicatorOptions communicator_options(const TrainConfig& config, const Placem
   options.timeout = std::chrono::milliseconds(static_cast<std::int64_t>(config.timeout_s * 1000.0));
   options.master_addr = config.master_addr;
   options.master_port = config.master_port;
-  options.reduction_order = config.reduction_order == "tree"   ? ReductionOrder::kTree
-                            : config.reduction_order == "fast" ? ReductionOrder::kFast
-                                                               : ReductionOrder::kPytorch;
+  // `auto` comes to fast with nccl, which takes no notice of it.
+  options.reduction_order = config.reduction_order == "auto" ? ReductionOrder::kPytorch
+                                                             : parse_reduction_order(config.reduction_order);
   return options;
 }
 

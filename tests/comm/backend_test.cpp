@@ -76,6 +76,12 @@ TEST(CreateCommunicatorTest, GlooNeedsARendezvous) {
   EXPECT_THROW(create_communicator(options), std::invalid_argument);
 }
 
+TEST(ReductionOrderTest, NamesGoBothWays) {
+  for (const char* name : {"pytorch", "tree", "fast"})
+    EXPECT_EQ(to_string(parse_reduction_order(name)), name);
+  EXPECT_THROW(parse_reduction_order("auto"), std::invalid_argument);
+}
+
 TEST(CreateCommunicatorTest, OneRankNeedsNobody) {
   const CommunicatorPtr comm = create_communicator(options_for(LaunchedBy::kNothing, 1));
   EXPECT_EQ(comm->world_size(), 1);

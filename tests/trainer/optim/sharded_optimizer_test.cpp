@@ -61,7 +61,6 @@ const Case kCases[] = {
 struct Result {
   std::vector<at::Tensor> parameters;
   std::vector<OptimizerStateEntry> state;
-
 };
 
 enum class How { kWhole, kSharded };
