@@ -181,12 +181,14 @@ void SharedPeers::wait_for(int peer, FlagOf flag_of, std::uint32_t target,
     sched_yield();
   }
   while (!flag.reached(target)) {
-    check(peer, signature, limit);
+    check(peer, flag_of, target, signature, limit);
     flag.sleep(target, kSleepMs);
   }
 }
 
-void SharedPeers::check(int peer, const CollectiveSignature& signature, const WaitLimit& limit) const {
+template <typename FlagOf>
+void SharedPeers::check(int peer, FlagOf flag_of, std::uint32_t target, const CollectiveSignature& signature,
+                        const WaitLimit& limit) const {
   const std::string here = "rank " + std::to_string(rank()) + ": " + signature.describe();
   for (int r = 0; r < world_size(); ++r) {
     if (r == rank() || control(r).gave_up.load(std::memory_order_acquire) == 0) continue;
@@ -197,8 +199,9 @@ void SharedPeers::check(int peer, const CollectiveSignature& signature, const Wa
   }
   if (aborted_.load(std::memory_order_acquire))
     throw CommError(here + " was aborted", CommError::kUnknownPeer, signature.describe());
-  const int departed = memory_->departed_rank();
-  if (departed >= 0) {
+  for (const int departed : memory_->departed_ranks()) {
+    // One that has done its share may go while this rank still waits for another.
+    if (flag_of(control(departed)).reached(target)) continue;
     throw CommError(
         here + " cannot end: rank " + std::to_string(departed) + " is gone (" + whereabouts(departed) + ")",
         departed, signature.describe());

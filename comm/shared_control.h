@@ -69,7 +69,9 @@ class SharedPeers {
   template <typename FlagOf>
   void wait_for(int peer, FlagOf flag_of, std::uint32_t target, const CollectiveSignature& signature,
                 const WaitLimit& limit);
-  void check(int peer, const CollectiveSignature& signature, const WaitLimit& limit) const;
+  template <typename FlagOf>
+  void check(int peer, FlagOf flag_of, std::uint32_t target, const CollectiveSignature& signature,
+             const WaitLimit& limit) const;
   std::string whereabouts(int peer) const;
 
   std::shared_ptr<SharedMemory> memory_;

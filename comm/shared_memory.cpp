@@ -330,7 +330,7 @@ at::Tensor SharedMemory::allocate_tensor(at::IntArrayRef sizes, const at::Tensor
       options.device(at::kCPU));
 }
 
-int SharedMemory::departed_rank() const {
+std::vector<int> SharedMemory::departed_ranks() const {
   std::vector<pollfd> sockets;
   std::vector<int> ranks;
   for (int rank = 0; rank < world_size(); ++rank) {
@@ -338,11 +338,12 @@ int SharedMemory::departed_rank() const {
     sockets.push_back({connections_[static_cast<std::size_t>(rank)], POLLIN, 0});
     ranks.push_back(rank);
   }
-  if (poll(sockets.data(), sockets.size(), 0) <= 0) return -1;
+  std::vector<int> departed;
+  if (poll(sockets.data(), sockets.size(), 0) <= 0) return departed;
   for (std::size_t i = 0; i < sockets.size(); ++i) {
-    if (sockets[i].revents != 0) return ranks[i];  // nobody ever writes: it is the end
+    if (sockets[i].revents != 0) departed.push_back(ranks[i]);  // nobody ever writes: it is the end
   }
-  return -1;
+  return departed;
 }
 
 }  // namespace lockstep

@@ -61,8 +61,8 @@ class SharedMemory : public std::enable_shared_from_this<SharedMemory> {
   // room.
   at::Tensor allocate_tensor(at::IntArrayRef sizes, const at::TensorOptions& options);
 
-  // A rank that is gone, or -1. Never blocks.
-  int departed_rank() const;
+  // The ranks that are gone. Never blocks.
+  std::vector<int> departed_ranks() const;
 
  private:
   SharedMemory() = default;

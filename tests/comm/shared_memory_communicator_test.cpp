@@ -6,11 +6,13 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
+#include <atomic>
 #include <csignal>
 #include <thread>
 
 #include "comm/errors.h"
 #include "comm/fold.h"
+#include "comm/shared_control.h"
 #include "tests/comm/collective_cases.h"
 #include "tests/comm/rank_threads.h"
 
@@ -211,6 +213,25 @@ TEST(SharedMemoryFaultTest, APeerThatIsGoneIsNoticedBeforeTheTimeout) {
   });
   EXPECT_THAT(message, HasSubstr("rank 1 is gone (has come to no collective yet)"));
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5));
+}
+
+TEST(SharedMemoryFaultTest, APeerThatHasDoneItsShareMayGoWhileOthersAreAwaited) {
+  testing::run_ranks(
+      3,
+      [](Communicator& base) {
+        const CollectiveSignature signature{0, CollectiveKind::kBarrier, ReduceOp::kSum, at::kByte, 0, 0};
+        const std::atomic<bool> aborted{false};
+        const WaitLimit limit(kTimeout, aborted);
+        auto created = SharedMemory::create(base, SharedPeers::head_bytes(), kTimeout);
+        ASSERT_TRUE(created.memory) << created.problem;
+        SharedPeers peers(std::move(created.memory), aborted);
+        // Long enough for rank 0 to look around for who is gone, which it does when it has slept for a while.
+        if (base.rank() == 1) std::this_thread::sleep_for(std::chrono::milliseconds(300));
+        peers.announce(signature, -1, nullptr, 0);
+        if (base.rank() == 2) return;
+        EXPECT_NO_THROW(peers.wait_for_all(signature, limit));
+      },
+      kTimeout);
 }
 
 TEST(SharedMemoryFaultTest, AnErrorStaysAndFailsWhatComesAfter) {
