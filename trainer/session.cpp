@@ -183,7 +183,14 @@ SessionEnd train(const TrainConfig& config, Communicator& communicator, const Co
   if (!difference.empty()) throw AgreedStop(ExitCode::kUsage, "the ranks do not agree: " + difference);
 
   std::optional<LogicalRanks> logical_ranks;
-  together(communicator, [&] { logical_ranks.emplace(config.logical_world_size, communicator, device); });
+  together(communicator, [&] {
+    logical_ranks.emplace(config.logical_world_size, communicator, device);
+    if (logical_ranks->count() > 1 && config.comm_hook != "none") {
+      throw std::invalid_argument("--comm-hook " + config.comm_hook + ": needs a rank for each of the " +
+                                  std::to_string(logical_ranks->world_size()) +
+                                  " logical ranks; leave it out, or start as many");
+    }
+  });
   TrainerParts parts{.config = config,
                      .communicator = shared,
                      .device = device,
