@@ -1,8 +1,6 @@
 #include "trainer/evaluation.h"
 
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/argmax.h>
-#include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/zeros.h>
 
 #include <vector>
@@ -25,24 +23,22 @@ Evaluation evaluate(Model& model, const std::shared_ptr<const Dataset>& dataset,
   draw_data_loader_seed();
   loader.start_epoch(std::move(indices));
 
-  // On the device, so that the host does not wait for each batch: the sum of losses, correct answers,
-  // samples.
+  // On the device, so that the host does not wait for each batch.
   const auto doubles = at::TensorOptions().dtype(at::kDouble);
-  const at::Tensor sums = at::zeros({3}, doubles.device(options.device));
+  const at::Tensor sums = at::zeros({model.num_heads(), 3}, doubles.device(options.device));
   while (const auto batch = loader.next()) {
     const at::Tensor data = batch->data.to(options.device, /*non_blocking=*/true);
     const at::Tensor target = batch->target.to(options.device, /*non_blocking=*/true);
     const AutocastGuard autocast(options.precision, options.device.type());
-    const at::Tensor logits = model.forward(data).to(at::kFloat);
-    sums[0] += at::cross_entropy_loss(logits, target, {}, at::Reduction::Sum).to(at::kDouble);
-    sums[1] += logits.argmax(1).eq(target).sum().to(at::kDouble);
-    sums[2] += static_cast<double>(target.size(0));
+    sums += model.score(model.forward(data), target);
   }
   model.train();
   const at::Tensor total = sums.to(at::kCPU);
   communicator.all_reduce(total)->wait();
-  const double* values = total.const_data_ptr<double>();
-  return {values[0] / values[2], values[1] / values[2], static_cast<std::int64_t>(values[2])};
+  const auto row = total.accessor<double, 2>();
+  Evaluation evaluation{.accuracy = row[0][1] / row[0][2], .samples = dataset->size()};
+  for (std::int64_t head = 0; head < row.size(0); ++head) evaluation.loss += row[head][0] / row[head][2];
+  return evaluation;
 }
 
 }  // namespace lockstep

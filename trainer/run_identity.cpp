@@ -7,7 +7,7 @@
 namespace lockstep {
 
 Identity run_identity(const TrainConfig& config, const Communicator& communicator, const Dataset& train) {
-  return {
+  Identity identity = {
       {"model", config.model},
       {"data", config.data},
       {"training samples", std::to_string(train.size())},
@@ -22,6 +22,12 @@ Identity run_identity(const TrainConfig& config, const Communicator& communicato
       {"precision", config.precision},
       {"communication hook", config.comm_hook},
   };
+  const DatasetShape shape = train.shape();
+  if (shape.sequence_length > 0) {
+    identity.emplace_back("sequence length", std::to_string(shape.sequence_length));
+    identity.emplace_back("vocabulary", std::to_string(shape.vocabulary_size));
+  }
+  return identity;
 }
 
 void check_identity(const Identity& saved, const Identity& current) {

@@ -1,7 +1,6 @@
 #include "trainer/trainer.h"
 
 #include <ATen/Parallel.h>
-#include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
 
@@ -305,7 +304,7 @@ double Trainer::forward_and_backward(std::int64_t batches, bool read_loss) {
     at::Tensor loss;
     {
       const AutocastGuard autocast(precision_, device_.type());
-      loss = at::cross_entropy_loss(ddp_->forward(data).to(at::kFloat), target);
+      loss = model_->loss(ddp_->forward(data), target);
     }
     if (batches > 1) loss = loss / static_cast<double>(batches);
     if (read_loss) loss_sum += loss.detach().item<double>();
