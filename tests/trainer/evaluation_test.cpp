@@ -71,7 +71,9 @@ TEST(EvaluateTest, EveryAnswerOfEveryHeadCountsOnce) {
   for (const int world_size : {1, 2, 7}) {  // with 7 two ranks have no samples
     testing::run_ranks(world_size, [&](Communicator& comm) {
       TwoHeads model;
-      const Evaluation result = evaluate(model, std::make_shared<Sequences>(), comm, {.batch_size = 2});
+      LogicalRanks ranks(0, comm, at::kCPU);
+      const Evaluation result =
+          evaluate(model, std::make_shared<Sequences>(), comm, ranks, {.batch_size = 2});
       EXPECT_EQ(result.samples, 5);
       EXPECT_NEAR(result.loss, std::log(4.0) - std::log(0.75), 1e-6);
       EXPECT_DOUBLE_EQ(result.accuracy,
@@ -85,7 +87,9 @@ TEST(EvaluateTest, EverySampleCountsOnceWhateverTheNumbers) {
     for (const std::int64_t size : {1, 2, 7, 10, 100}) {
       testing::run_ranks(world_size, [&](Communicator& comm) {
         AlwaysOne model;
-        const Evaluation result = evaluate(model, std::make_shared<Numbers>(size), comm, {.batch_size = 3});
+        LogicalRanks ranks(0, comm, at::kCPU);
+        const Evaluation result =
+            evaluate(model, std::make_shared<Numbers>(size), comm, ranks, {.batch_size = 3});
         std::int64_t ones = 0;
         for (std::int64_t i = 0; i < size; ++i) ones += i % 3 == 1;
         const double log_sum = std::log(std::exp(1.0) + 2.0);
@@ -96,6 +100,29 @@ TEST(EvaluateTest, EverySampleCountsOnceWhateverTheNumbers) {
       });
     }
   }
+}
+
+// Logits that differ from sample to sample, so that the order of a sum shows in its last bits.
+class Waves final : public Model {
+ public:
+  at::Tensor forward(at::Tensor data) override {
+    return at::cat({data.sin(), data.mul(3.0).cos(), data.mul(0.7).sin()}, 1);
+  }
+};
+
+TEST(EvaluateTest, LogicalRanksGiveTheSameBitsOnAnyNumberOfRanks) {
+  std::vector<double> losses;
+  for (const int world_size : {6, 3, 2, 1}) {
+    testing::run_ranks(world_size, [&](Communicator& comm) {
+      Waves model;
+      LogicalRanks ranks(6, comm, at::kCPU);
+      const Evaluation result =
+          evaluate(model, std::make_shared<Numbers>(101), comm, ranks, {.batch_size = 4});
+      EXPECT_EQ(result.samples, 101);
+      if (comm.rank() == 0) losses.push_back(result.loss);
+    });
+  }
+  EXPECT_EQ(losses, std::vector<double>(4, losses.front()));
 }
 
 }  // namespace
