@@ -31,6 +31,8 @@
 namespace lockstep {
 namespace {
 
+constexpr std::int64_t kPicturesPerEvaluation = 256;  // at once
+
 // GPU `local_rank`, or one that several ranks share where there are fewer.
 at::Device choose_device(const std::string& asked_for, const Placement& placement) {
   if (asked_for == "cpu") return at::kCPU;
@@ -88,6 +90,11 @@ TrainConfig resolve(TrainConfig config, const Communicator& communicator, at::De
   if (communicator.backend() != "threads") config.backend = communicator.backend();
   config.device = device.is_cuda() ? "cuda" : "cpu";
   config.num_threads = at::get_num_threads();
+  if (config.eval_batch_size == 0) {
+    // A language model's logits take 4 bytes for every token of the vocabulary at every position.
+    const bool has_tokens = token_needs(config.model).sequence_length > 0;
+    config.eval_batch_size = has_tokens ? config.batch_size : kPicturesPerEvaluation;
+  }
   return config;
 }
 
@@ -95,6 +102,11 @@ DatasetOptions dataset_options(const TrainConfig& config) {
   DatasetOptions options;
   options.seed = config.seed;
   options.synthetic_samples = config.synthetic_samples;
+  const TokenNeeds needs = token_needs(config.model);
+  options.token_task = needs.task;
+  if (needs.sequence_length > 0) options.sequence_length = needs.sequence_length;
+  if (config.sequence_length > 0) options.sequence_length = config.sequence_length;
+  options.vocabulary_size = config.vocab_size;
   return options;
 }
 
@@ -158,7 +170,8 @@ KeyValues data_facts(const TrainAndTest& data) {
   return {{"training samples", std::to_string(data.train->size())},
           {"test samples", std::to_string(data.test->size())},
           {"sample sizes", sizes.str()},
-          {"classes", std::to_string(data.train->shape().num_classes)}};
+          {"classes", std::to_string(data.train->shape().num_classes)},
+          {"vocabulary", std::to_string(data.train->shape().vocabulary_size)}};
 }
 
 int terminal_columns() {

@@ -1,7 +1,6 @@
 #include "trainer/trainer.h"
 
 #include <ATen/Parallel.h>
-#include <ATen/ops/cross_entropy_loss.h>
 
 #include <algorithm>
 #include <chrono>
@@ -319,7 +318,7 @@ void Trainer::forward_and_backward_of(std::size_t index, bool last, std::int64_t
   at::Tensor loss;
   {
     const AutocastGuard autocast(precision_, device_.type());
-    loss = at::cross_entropy_loss(ddp_->forward(data).to(at::kFloat), target);
+    loss = model_->loss(ddp_->forward(data), target);
   }
   if (batches > 1) loss = loss / static_cast<double>(batches);
   if (read_loss) losses_[index] += loss.detach().item<double>();
