@@ -22,6 +22,7 @@
 #include "trainer/run_identity.h"
 #include "trainer/signals.h"
 #include "trainer/start_up.h"
+#include "trainer/update_options.h"
 
 namespace lockstep {
 namespace {
@@ -49,6 +50,7 @@ Trainer::Trainer(TrainerParts parts)
   for (const at::Tensor& parameter : model_->parameters()) {
     if (parameter.requires_grad()) parameters_.push_back(parameter);
   }
+  schedule_ = make_lr_scheduler(config_, config_.lr_interval == "epoch" ? config_.max_epochs : total_steps());
   state_.identity = run_identity(config_, *communicator_, *data_.train);
   DdpOptions ddp_options;
   ddp_options.reducer.bucket_cap_bytes = static_cast<std::int64_t>(config_.bucket_cap_mb * 1024 * 1024);
@@ -61,6 +63,7 @@ Trainer::Trainer(TrainerParts parts)
   // From here on ranks draw different numbers (dropout): rank r as after torch.manual_seed(seed + r).
   seed_everything(config_.seed + static_cast<std::uint64_t>(communicator_->rank()));
   if (parts.checkpoint) restore(*parts.checkpoint);
+  if (parts.start) start_from(*parts.start);
   if (communicator_->rank() == 0) {
     RunFacts run_facts = facts();
     run_facts.terminal_columns = parts.terminal_columns;
@@ -76,9 +79,11 @@ Trainer::Trainer(TrainerParts parts)
                      std::to_string(batches_per_epoch()) + ")");
       reporter_->happened("resume", position(), "from " + run_dir_.checkpoint(state_.step).string());
     }
+    if (parts.start) announce(*parts.start);
   }
   if (parts.checkpoint) saved_step_ = state_.step;
   if (config_.trace) make_tracer();
+  if (config_.record_hashes) make_hashes();
 }
 
 Trainer::~Trainer() = default;
@@ -97,8 +102,7 @@ void Trainer::make_tracer() {
 // Sharing the update out costs nothing where ranks share memory, and saves most of its work and memory.
 // Elsewhere the parameters have to travel once more, so it has to be asked for.
 void Trainer::make_optimizer() {
-  const OptimizerOptions options{
-      .lr = config_.lr, .momentum = config_.momentum, .weight_decay = config_.weight_decay};
+  const OptimizerOptions options = optimizer_options(config_, *schedule_);
   const bool pays = ddp_->reducer().can_defer() && communicator_->world_size() > 1;
   if (config_.shard_optimizer == "on" || (config_.shard_optimizer == "auto" && pays)) {
     auto sharded = std::make_unique<ShardedOptimizer>(config_.optimizer, parameters_, options,
@@ -120,18 +124,18 @@ std::string Trainer::how_it_updates() const {
 
 void Trainer::restore(const Checkpoint& checkpoint) {
   TrainState saved = train_state_from(checkpoint.train_state);
-  const auto rank = static_cast<std::size_t>(communicator_->rank());
-  if (saved.random_states.size() != static_cast<std::size_t>(communicator_->world_size())) {
-    throw DataError("checkpoint: random states of " + std::to_string(saved.random_states.size()) +
-                    " ranks, not of " + std::to_string(communicator_->world_size()));
-  }
-  set_random_state(saved.random_states[rank], device_);
+  check_identity({{"learning-rate schedule", saved.schedule}},
+                 {{"learning-rate schedule", schedule_->description()}});
+  set_random_states(saved.random_states);
   try {
     ddp_->reducer().load_history(saved.buckets);
   } catch (const std::invalid_argument& error) {
     throw DataError(std::string("checkpoint: ") + error.what());
   }
   optimizer_->load_state(saved.optimizer);
+  // A learning rate that is constant may be changed on the way.
+  schedule_->resume(saved.schedule_steps, schedule_->changes() ? saved.lr : config_.lr);
+  apply(*schedule_, *optimizer_);
   state_ = std::move(saved);
   state_.random_states.clear();
   state_.optimizer.clear();
@@ -221,6 +225,7 @@ void Trainer::finish_epoch() {
     return;
   }
   run_evaluation();
+  step_schedule("epoch");
   ++state_.epoch;
   state_.batch = 0;
   save();
@@ -246,6 +251,7 @@ bool Trainer::train_step() {
     ddp_->reducer().set_trace(trace());
   }
   timer_.begin_step();
+  if (hashes_) hashes_->begin_step();
   const std::int64_t batches = std::min(config_.accumulate_grad_batches, batches_per_epoch() - state_.batch);
   const bool log = logs_this_step();
   const bool read_loss = reads_loss(batches);
@@ -258,16 +264,20 @@ bool Trainer::train_step() {
   timer_.begin(StepPart::kOptimizer);
   if (agreed.decision.has(DecisionFlag::kNonFiniteLoss)) stop_for_bad_loss(mine);
   std::optional<double> grad_norm;
+  if (sharded_ != nullptr && (config_.gradient_clip_val > 0.0 || hashes_)) sharded_->average_gradients();
   if (config_.gradient_clip_val > 0.0) {
-    if (sharded_ != nullptr) sharded_->average_gradients();
     const at::Tensor norm = clip_grad_norm(parameters_, config_.gradient_clip_val);
     if (log) grad_norm = norm.item<double>();
   }
+  if (hashes_) hashes_->reduced();
   optimizer_->step();
   if (sharded_ != nullptr) timer_.add_exposed_communication(sharded_->exposed_wait_s());
   timer_.begin(StepPart::kOther);
   ++state_.step;
   state_.batch += batches;
+  if (hashes_) hashes_->end_step(state_.step, model_state(*model_));
+  const double lr = optimizer_->lr();
+  step_schedule("step");
   if (read_loss) state_.train_loss = agreed.mean_loss;
   const StepTimes times = timer_.end_step();
   if (tracer_) tracer_->end_step();
@@ -277,7 +287,7 @@ bool Trainer::train_step() {
                         .loss = read_loss ? std::optional(agreed.mean_loss) : std::nullopt,
                         .times = times,
                         .log = log,
-                        .lr = optimizer_->lr(),
+                        .lr = lr,
                         .grad_norm = grad_norm,
                         .bytes_sent = communicator_->bytes_sent()});
     if (const auto remark = ddp_->reducer().take_remark()) reporter_->say(*remark);
@@ -295,6 +305,7 @@ double Trainer::forward_and_backward(std::int64_t batches, bool read_loss) {
     timer_.begin(StepPart::kData);
     const auto batch = loader_.next();
     if (!batch) throw std::logic_error("the data loader ended before the epoch did");
+    if (hashes_) hashes_->inputs(batch->data, batch->target);
     const at::Tensor data = batch->data.to(device_, /*non_blocking=*/true);
     const at::Tensor target = batch->target.to(device_, /*non_blocking=*/true);
     state_.samples_seen += target.size(0) * communicator_->world_size();
@@ -372,6 +383,10 @@ void Trainer::save() {
   stop_for_bad_parameters();
   saved_step_ = state_.step;
   state_.random_states = gather_random_states(device_, *communicator_);
+  state_.schedule = schedule_->description();
+  state_.schedule_steps = schedule_->steps();
+  state_.lr = schedule_->lr();
+  state_.momentum = schedule_->momentum();
   state_.optimizer = optimizer_->state();  // a collective where the ranks share it out
   if (checkpoints_) {
     const auto begin = std::chrono::steady_clock::now();

@@ -4,10 +4,15 @@
 
 Every step's loss is averaged over ranks and written with all its bits. Seeds are Lockstep's: the model is initialised from `seed`
 on every rank, and afterwards rank r draws from `seed + r`.
+
+--checkpoint FILE.pt saves {"model", "optimizer", "step"}, as scripts do; --resume FILE.pt goes on from one; --rewrap N makes a new
+DistributedDataParallel after every N steps, as one that goes on from a file has. --hashes FILE.jsonl writes what
+`lockstep train --record-hashes` writes.
 """
 
 import argparse
 import gzip
+import itertools
 import json
 import pathlib
 import sys
@@ -22,7 +27,9 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench" / "peers"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "python"))
 import models  # noqa: E402
+from lockstep_hashes import StepHashes  # noqa: E402
 
 FASHION_MNIST_MEAN, FASHION_MNIST_STD = 0.2860, 0.3530
 
@@ -46,6 +53,16 @@ class FashionMnist(Dataset):
         return picture, self.labels[index]
 
 
+def make_scheduler(optimizer, args):
+    if not args.cosine:
+        return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
+    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=args.cosine)
+    if not args.warmup:
+        return cosine
+    warmup = torch.optim.lr_scheduler.LinearLR(optimizer, total_iters=args.warmup)
+    return torch.optim.lr_scheduler.SequentialLR(optimizer, [warmup, cosine], milestones=[args.warmup])
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=pathlib.Path, default="/usr/share/datasets/fashion-mnist")
@@ -56,6 +73,12 @@ def main():
     parser.add_argument("--lr", type=float, default=0.01)
     parser.add_argument("--momentum", type=float, default=0.9)
     parser.add_argument("--comm-hook", default="none", choices=["none", "fp16", "bf16"])
+    parser.add_argument("--warmup", type=int, default=0, help="steps of LinearLR before --cosine")
+    parser.add_argument("--cosine", type=int, default=0, help="steps of CosineAnnealingLR")
+    parser.add_argument("--checkpoint")
+    parser.add_argument("--resume")
+    parser.add_argument("--rewrap", type=int, default=0)
+    parser.add_argument("--hashes")
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--out", required=True)
     parser.add_argument("--losses", required=True)
@@ -75,29 +98,50 @@ def main():
     else:
         optimizer = torch.optim.AdamW(ddp.parameters(), lr=args.lr, weight_decay=0.0)
 
+    scheduler = make_scheduler(optimizer, args)
+    step = 0
+    if args.resume:
+        saved = torch.load(args.resume)
+        step = saved["step"]
+        model.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+        scheduler.load_state_dict(saved["scheduler"])
+    hashes = StepHashes(ddp, args.hashes, first_step=step + 1) if args.hashes else None
+
     data = FashionMnist(args.data)
     sampler = DistributedSampler(data, seed=args.seed)
     loader = DataLoader(data, batch_size=args.batch_size, sampler=sampler)
-    losses, epoch = [], 0
-    while len(losses) < args.steps:
+    losses, first_step = [], step + 1
+    while step < args.steps:
+        epoch, batches_done = divmod(step, len(loader))
         sampler.set_epoch(epoch)
-        for pictures, labels in loader:
+        for pictures, labels in itertools.islice(loader, batches_done, None):
+            if hashes:
+                hashes.inputs(pictures, labels)
             optimizer.zero_grad()
             loss = cross_entropy(ddp(pictures), labels)
             loss.backward()
             optimizer.step()
+            if hashes:
+                hashes.step()
+            scheduler.step()
             total = loss.detach().double()
             dist.all_reduce(total)
             losses.append(total.item() / world_size)
-            if len(losses) == args.steps:
+            step += 1
+            if args.rewrap and step % args.rewrap == 0:
+                ddp = DistributedDataParallel(model)
+            if step == args.steps:
                 break
-        epoch += 1
 
     if rank == 0:
         save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, args.out)
         with open(args.losses, "w") as file:
-            for step, value in enumerate(losses, start=1):
+            for step, value in enumerate(losses, start=first_step):
                 file.write(json.dumps({"step": step, "loss": value}) + "\n")
+        if args.checkpoint:
+            torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "scheduler": scheduler.state_dict(),
+                        "step": step}, args.checkpoint)
     dist.destroy_process_group()
 
 
