@@ -44,20 +44,24 @@ BucketAssignment assign_buckets(const std::vector<at::Tensor>& parameters,
 }
 
 Bucket::Bucket(const std::vector<at::Tensor>& parameters, std::vector<std::int64_t> parameter_indices,
-               Communicator& communicator)
+               Communicator& communicator, int logical_ranks)
     : parameter_indices_(std::move(parameter_indices)) {
   const at::Tensor& first = parameters.at(static_cast<std::size_t>(parameter_indices_.at(0)));
   std::int64_t elements = 0;
   for (const std::int64_t index : parameter_indices_)
     elements += parameters.at(static_cast<std::size_t>(index)).numel();
-  flat_ = communicator.allocate({elements}, first.options().requires_grad(false)).zero_();
-  std::int64_t offset = 0;
-  for (const std::int64_t index : parameter_indices_) {
-    const at::Tensor& parameter = parameters[static_cast<std::size_t>(index)];
-    // variable_data(): to autograd no view, since zero_grad() detaches gradients in place, which views do not
-    // allow.
-    views_.push_back(flat_.narrow(0, offset, parameter.numel()).view(parameter.sizes()).variable_data());
-    offset += parameter.numel();
+  rows_ = communicator.allocate({logical_ranks, elements}, first.options().requires_grad(false)).zero_();
+  flat_ = rows_[logical_ranks - 1];
+  for (int row = 0; row < logical_ranks; ++row) {
+    std::vector<at::Tensor>& views = views_.emplace_back();
+    std::int64_t offset = 0;
+    for (const std::int64_t index : parameter_indices_) {
+      const at::Tensor& parameter = parameters[static_cast<std::size_t>(index)];
+      const at::Tensor part = rows_[row].narrow(0, offset, parameter.numel()).view(parameter.sizes());
+      // To autograd no view, since zero_grad() detaches gradients in place, which views do not allow.
+      views.push_back(part.variable_data());
+      offset += parameter.numel();
+    }
   }
 }
 

@@ -27,22 +27,28 @@ BucketAssignment assign_buckets(const std::vector<at::Tensor>& parameters,
                                 const std::vector<std::int64_t>& order,
                                 const std::vector<std::int64_t>& caps_bytes);
 
-// One bucket: flat memory and a view of it shaped like each of its parameters.
+// One bucket: flat memory, a row for each logical rank, and a view of it shaped like each of its parameters.
 class Bucket {
  public:
   // Zeroed memory of the parameters' dtype on their device, from `communicator`.
   Bucket(const std::vector<at::Tensor>& parameters, std::vector<std::int64_t> parameter_indices,
-         Communicator& communicator);
+         Communicator& communicator, int logical_ranks = 1);
 
+  const at::Tensor& rows() const { return rows_; }
+  // The last row, into which the averages come.
   const at::Tensor& flat() const { return flat_; }
   const std::vector<std::int64_t>& parameter_indices() const { return parameter_indices_; }
-  // The view for the i-th of parameter_indices().
-  const at::Tensor& view(std::size_t i) const { return views_[i]; }
+  // The view for the i-th of parameter_indices() in the last row.
+  const at::Tensor& view(std::size_t i) const { return views_.back()[i]; }
+  const at::Tensor& view(std::size_t i, int logical_rank) const {
+    return views_[static_cast<std::size_t>(logical_rank)][i];
+  }
 
  private:
   std::vector<std::int64_t> parameter_indices_;
-  at::Tensor flat_;  // (sum of numel), 1-D
-  std::vector<at::Tensor> views_;
+  at::Tensor rows_;                             // (logical ranks, sum of numel)
+  at::Tensor flat_;                             // (sum of numel)
+  std::vector<std::vector<at::Tensor>> views_;  // by row
 };
 
 }  // namespace lockstep

@@ -62,6 +62,11 @@ class Communicator {
 
   // Every rank's `tensor` becomes the element-wise reduction over ranks, with the same bits on all of them.
   virtual WorkPtr all_reduce(at::Tensor tensor, ReduceOp op = ReduceOp::kSum) = 0;
+  // The sum of several tensors of each rank: `rows` (K, n) counts as those of ranks rank() * K ... rank() * K
+  // + K - 1 of K * world_size() ranks, K being the same on all of them. `output` (n), which may be a row,
+  // becomes the sum in `order` (kPytorch or kTree), whose bits do not depend on how rows are spread over
+  // ranks. What the rows hold afterwards is undefined.
+  virtual WorkPtr all_reduce_rows(at::Tensor output, at::Tensor rows, ReductionOrder order);
   // `input` holds world_size() blocks of output.numel() elements; `output` becomes the reduction of block
   // rank().
   virtual WorkPtr reduce_scatter(at::Tensor output, at::Tensor input, ReduceOp op = ReduceOp::kSum) = 0;

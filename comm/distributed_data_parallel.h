@@ -16,6 +16,7 @@
 
 #include "comm/communicator.h"
 #include "comm/join.h"
+#include "comm/logical_buffers.h"
 #include "comm/module_state.h"
 #include "comm/reducer.h"
 
@@ -32,6 +33,10 @@ struct DdpOptions {
 // backward equally often. Gradients are dropped between steps by zero_grad() as usual. Behaves as PyTorch's
 // DistributedDataParallel does with its defaults, to the bit on the CPU. Not thread-safe. One instance per
 // module at a time.
+//
+// With reducer.logical_ranks = K each rank does the forward and backward passes of K logical ranks in each step,
+// one after the other, those of logical rank rank() * K + k being its k-th; .grad is there after the last. Random
+// states are the caller's to swap.
 template <typename M>
 class DistributedDataParallel {
  public:
@@ -41,8 +46,12 @@ class DistributedDataParallel {
         communicator_(std::move(communicator)),
         options_(options),
         buffers_(module_buffers(*module_)),
+        logical_buffers_(buffers_),
         reducer_((broadcast_module_state(*module_, *communicator_), module_parameters(*module_)),
-                 communicator_, options.reducer) {}
+                 communicator_, options.reducer) {
+    if (options.reducer.logical_ranks > 1 && !options.broadcast_buffers)
+      throw std::invalid_argument("several logical ranks per rank need broadcast_buffers");
+  }
 
   // The module's own forward. Before it: rank 0's buffers, if the forward pass before this one had gradients
   // and was to be synchronised.
@@ -111,9 +120,21 @@ class DistributedDataParallel {
  private:
   void begin_pass() {
     const ForwardPass pass{.with_gradients = at::GradMode::is_enabled(), .synchronize = synchronize_};
-    // Where rank 0 may have run out of inputs, buffers come from a rank that has not.
-    sync_buffers_from(joining_ ? agree_on_pass(pass, *communicator_)->rank : 0);
+    if (!next_logical_rank()) {
+      // Where rank 0 may have run out of inputs, buffers come from a rank that has not.
+      sync_buffers_from(joining_ ? agree_on_pass(pass, *communicator_)->rank : 0);
+      if (options_.reducer.logical_ranks > 1 && !in_turn_) logical_buffers_.begin();
+    }
     prepare(pass);
+  }
+
+  // Whether the pass that begins is the first of a logical rank that is not this rank's first.
+  bool next_logical_rank() {
+    if (!buffers_are_stale_ || logical_rank_ + 1 >= options_.reducer.logical_ranks) return false;
+    logical_buffers_.next();
+    ++logical_rank_;
+    buffers_are_stale_ = false;
+    return true;
   }
 
   // What begin_pass() and the backward pass after it communicate, on a rank without inputs. False if no rank
@@ -129,6 +150,9 @@ class DistributedDataParallel {
 
   void sync_buffers_from(int root) {
     if (!options_.broadcast_buffers || !buffers_are_stale_) return;
+    logical_buffers_.end();
+    logical_rank_ = 0;
+    in_turn_ = false;
     broadcast_tensors(buffers_, *communicator_, root);
     buffers_are_stale_ = false;
   }
@@ -137,12 +161,16 @@ class DistributedDataParallel {
     if (!pass.with_gradients) return;
     reducer_.prepare_for_forward(pass.synchronize);
     buffers_are_stale_ = pass.synchronize;
+    in_turn_ = true;
   }
 
   std::shared_ptr<M> module_;
   CommunicatorPtr communicator_;
   DdpOptions options_;
   std::vector<at::Tensor> buffers_;
+  LogicalBuffers logical_buffers_;
+  int logical_rank_ = 0;  // of this rank's, the one that passes belong to
+  bool in_turn_ = false;  // a pass with gradients has begun since the buffers were made equal
   bool synchronize_ = true;
   bool joining_ = false;
   bool buffers_are_stale_ = false;

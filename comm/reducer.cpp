@@ -62,6 +62,14 @@ Reducer::Reducer(std::vector<std::pair<std::string, at::Tensor>> parameters, Com
     throw std::invalid_argument(
         "find_unused_parameters with choose_bucket_caps: the one never rebuilds the buckets; leave one out");
   }
+  if (options.logical_ranks < 0) {
+    throw std::invalid_argument("logical_ranks " + std::to_string(options.logical_ranks) +
+                                ": must be at least 1, or 0 for none");
+  }
+  if (options.logical_ranks > 1 && (options.find_unused_parameters || options.static_graph || options.hook)) {
+    throw std::invalid_argument(
+        "several logical ranks per rank go with neither a communication hook nor unused parameters");
+  }
   if (options.find_unused_parameters || options.static_graph) state.used.emplace(state.parameters.size());
 
   std::vector<std::int64_t> registration_order(state.parameters.size());
@@ -75,14 +83,15 @@ Reducer::Reducer(std::vector<std::pair<std::string, at::Tensor>> parameters, Com
     assignment = assign_buckets(state.parameters, registration_order, {kUnlimitedBucketBytes});
   }
   if (!options.hook && !state.used) {
-    state.shared = SharedGradients::create(state.parameters, state.communicator);
+    state.shared = SharedGradients::create(state.parameters, state.communicator, state.logical_ranks());
   }
   if (options.choose_bucket_caps && state.shared) {
     state.remark = "bucket caps: gradients are averaged in shared memory, where there are no buckets to cap";
   }
   state.use_assignment(assignment);
   state.one_over_world_size =
-      at::scalar_tensor(1.0 / state.communicator->world_size(), at::TensorOptions().dtype(at::kDouble));
+      at::scalar_tensor(1.0 / (state.communicator->world_size() * state.logical_ranks()),
+                        at::TensorOptions().dtype(at::kDouble));
   state.one_over_world_size.unsafeGetTensorImpl()->set_wrapped_number(true);
   for (std::size_t i = 0; i < state.parameters.size(); ++i) {
     torch::autograd::impl::set_post_acc_grad_hooks(
@@ -118,6 +127,8 @@ void Reducer::begin_join() {
   if (state_->deferred) {
     throw std::logic_error("join() does not go with a sharded update: ranks without inputs do not update");
   }
+  if (state_->logical_ranks() > 1)
+    throw std::logic_error("join() does not go with several logical ranks per rank");
   if (!state_->shared) return;
   state_->parked = std::move(state_->shared);
   state_->use_assignment(state_->assignment());

@@ -33,6 +33,11 @@ struct ReducerOptions {
   // The same parameters go without in every pass: those of this rank's first one. Not both of them.
   bool static_graph = false;
   CommunicationHookPtr hook = nullptr;  // in place of the all-reduce; one for each rank
+  // How many logical ranks each rank stands for, one synchronised backward pass after the other: averages are
+  // those of logical_ranks * world_size() ranks, and come with the last. In an order that does not depend on
+  // how logical ranks are spread over ranks (the communicator's, or kTree where that is kFast). 0: a rank is
+  // a rank. Goes with neither a hook nor unused parameters.
+  int logical_ranks = 0;
 };
 
 // What decides bits from one step to the next and therefore belongs into a checkpoint: PyTorch starts with

@@ -35,7 +35,7 @@ void Reducer::State::use_assignment(const BucketAssignment& assignment) {
   slots.assign(parameters.size(), {});
   for (std::size_t b = 0; b < assignment.size(); ++b) {
     buckets.push_back({assignment[b], std::nullopt, 0, nullptr});
-    if (!shared) buckets.back().memory.emplace(parameters, assignment[b], *communicator);
+    if (!shared) buckets.back().memory.emplace(parameters, assignment[b], *communicator, logical_ranks());
     for (std::size_t i = 0; i < assignment[b].size(); ++i) {
       slots[static_cast<std::size_t>(assignment[b][i])] = {b, i};
     }
@@ -56,7 +56,7 @@ void Reducer::State::begin_backward() {
   times = {};
   gradients_left = parameters.size();
   ready.assign(parameters.size(), false);
-  if (!rebuilt) arrival_order.clear();
+  if (!rebuilt && logical_rank == 0) arrival_order.clear();
   arrivals.clear();
   first_arrival = std::chrono::steady_clock::now();
   for (ActiveBucket& active : buckets) {
@@ -111,7 +111,7 @@ void Reducer::State::refuse_second_gradient(std::size_t parameter) {
 void Reducer::State::mark_ready(std::size_t parameter) {
   ready[parameter] = true;
   --gradients_left;
-  if (!rebuilt) arrival_order.push_back(static_cast<std::int64_t>(parameter));
+  if (!rebuilt && logical_rank == 0) arrival_order.push_back(static_cast<std::int64_t>(parameter));
   if (measures()) {
     arrivals.push_back(
         {seconds_since(first_arrival), static_cast<std::int64_t>(parameters[parameter].nbytes())});
@@ -124,7 +124,7 @@ void Reducer::State::mark_ready(std::size_t parameter) {
                 .line = 1 + static_cast<int>(bucket),
                 .begin_ns = TraceRecorder::now_ns()});
   }
-  if (shared) return;
+  if (shared || !is_last_logical_rank()) return;
   for (; next_bucket < buckets.size() && buckets[next_bucket].pending == 0; ++next_bucket) {
     if (gradients_left > 0) ++times.buckets_started_in_backward;
     start_reduction(next_bucket, buckets[next_bucket].memory->flat());
@@ -135,7 +135,12 @@ void Reducer::State::start_reduction(std::size_t bucket, const at::Tensor& gradi
   ActiveBucket& active = buckets[bucket];
   if (trace != nullptr) active.begin_ns = TraceRecorder::now_ns();
   if (!options.hook) {
-    active.work = communicator->all_reduce(gradients);
+    const ReductionOrder order = communicator->reduction_order();
+    const bool order_is_fixed = order != ReductionOrder::kFast;
+    active.work = options.logical_ranks > 1 || (options.logical_ranks == 1 && !order_is_fixed)
+                      ? communicator->all_reduce_rows(gradients, active.memory->rows(),
+                                                      order_is_fixed ? order : ReductionOrder::kTree)
+                      : communicator->all_reduce(gradients);
     return;
   }
   guard_hook(bucket, [&] {
@@ -205,10 +210,14 @@ void Reducer::State::check_dense(std::size_t parameter) const {
 
 void Reducer::State::move_into_bucket(std::size_t parameter) {
   const Slot& slot = slots[parameter];
-  const at::Tensor& view = buckets[slot.bucket].memory->view(slot.index);
+  const at::Tensor& view = buckets[slot.bucket].memory->view(slot.index, logical_rank);
   at::Tensor& gradient = parameters[parameter].mutable_grad();
   copy_into(view, gradient);
-  if (!gradient.is_alias_of(view)) gradient = view;
+  if (!is_last_logical_rank()) {
+    gradient.reset();
+  } else if (!gradient.is_alias_of(view)) {
+    gradient = view;
+  }
 }
 
 void Reducer::State::copy_into(at::Tensor view, const at::Tensor& gradient) const {
@@ -223,6 +232,8 @@ void Reducer::State::finish_backward() {
   const std::scoped_lock lock(mutex);
   in_backward = false;
   if (gradients_left > 0) add_all_absent();
+  if (!is_last_logical_rank()) return next_logical_rank();
+  logical_rank = 0;
   ++passes;
   if (shared) {
     if (!deferred) average_in_place();
@@ -239,6 +250,11 @@ void Reducer::State::finish_backward() {
     }
   }
   absent_known = options.static_graph;
+}
+
+void Reducer::State::next_logical_rank() {
+  if (shared) shared->next_logical_rank();
+  ++logical_rank;
 }
 
 void Reducer::State::add_all_absent() {
@@ -271,8 +287,8 @@ void Reducer::State::average_in_place() {
 }
 
 bool Reducer::State::can_rebuild() const {
-  return !rebuilt && !options.find_unused_parameters && arrival_order.size() == parameters.size() &&
-         (!measures() || passes >= kMeasuredPasses);
+  return !rebuilt && logical_rank == 0 && !options.find_unused_parameters &&
+         arrival_order.size() == parameters.size() && (!measures() || passes >= kMeasuredPasses);
 }
 
 BucketAssignment Reducer::State::assignment_by_arrival(const std::vector<std::int64_t>& order) const {

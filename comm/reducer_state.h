@@ -1,6 +1,7 @@
 // What a Reducer keeps, and how it goes through a backward pass. For comm/reducer*.cpp only.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -47,7 +48,8 @@ struct Reducer::State : std::enable_shared_from_this<Reducer::State> {
   std::vector<std::int64_t> arrival_order;
   std::vector<GradientArrival> arrivals;  // of the last pass, in the same order; where caps are chosen
   std::chrono::steady_clock::time_point first_arrival;
-  int passes = 0;  // synchronised ones, until the buckets are rebuilt
+  int passes = 0;        // synchronised ones, until the buckets are rebuilt
+  int logical_rank = 0;  // of this rank's, the one whose pass is under way or comes next
   std::string remark;
   std::optional<UsedParameters> used;  // where parameters may be unused
   std::vector<std::size_t> absent;     // those without a gradient in this pass
@@ -59,7 +61,8 @@ struct Reducer::State : std::enable_shared_from_this<Reducer::State> {
   std::size_t next_bucket = 0;    // buckets start in order, on every rank alike
   std::size_t gradients_left = 0;
   ReductionTimes times;
-  at::Tensor one_over_world_size;  // a number in the sense of type promotion, as in PyTorch's reducer
+  at::Tensor one_over_world_size;  // of logical ranks; a number in the sense of type promotion, as in
+                                   // PyTorch's reducer
 
   // Where gradients go.
   void use_assignment(const BucketAssignment& assignment);
@@ -67,6 +70,8 @@ struct Reducer::State : std::enable_shared_from_this<Reducer::State> {
   BucketAssignment assignment_by_arrival(const std::vector<std::int64_t>& order) const;
   bool measures() const { return options.choose_bucket_caps && !rebuilt && !shared; }
   bool can_rebuild() const;
+  int logical_ranks() const { return std::max(options.logical_ranks, 1); }
+  bool is_last_logical_rank() const { return logical_rank + 1 == logical_ranks(); }
   // Rank 0's arrival order decides, since it may differ between ranks, and so do the caps that it finds best.
   void rebuild_buckets();
   void choose_caps();
@@ -87,6 +92,8 @@ struct Reducer::State : std::enable_shared_from_this<Reducer::State> {
   void add_all_absent();
   void wait_for(std::size_t bucket);
   void average_in_place();
+  // Of a logical rank that is not this rank's last: its gradients are kept, and the next finds none.
+  void next_logical_rank();
   // A rank without inputs instead: the peers' collectives, with zeros.
   void shadow();
 

@@ -29,47 +29,56 @@ std::int64_t element_bytes_of(const at::Tensor& tensor) {
 }  // namespace
 
 std::unique_ptr<SharedGradients> SharedGradients::create(const std::vector<at::Tensor>& parameters,
-                                                         const CommunicatorPtr& communicator) {
+                                                         const CommunicatorPtr& communicator,
+                                                         int logical_ranks) {
   auto shared = std::dynamic_pointer_cast<SharedMemoryCommunicator>(communicator);
   const auto fits = [](const at::Tensor& parameter) {
     return parameter.is_cpu() && parameter.is_floating_point() && parameter.is_non_overlapping_and_dense();
   };
   if (!shared || !std::all_of(parameters.begin(), parameters.end(), fits)) return nullptr;
-  return std::unique_ptr<SharedGradients>(new SharedGradients(parameters, std::move(shared)));
+  return std::unique_ptr<SharedGradients>(new SharedGradients(parameters, std::move(shared), logical_ranks));
 }
 
 SharedGradients::SharedGradients(std::vector<at::Tensor> parameters,
-                                 std::shared_ptr<SharedMemoryCommunicator> communicator)
+                                 std::shared_ptr<SharedMemoryCommunicator> communicator, int logical_ranks)
     : parameters_(std::move(parameters)),
+      logical_ranks_(logical_ranks),
       communicator_(std::move(communicator)),
       memory_(communicator_->memory(), sizes_of(parameters_)),
-      slots_(parameters_.size()),
+      slots_(static_cast<std::size_t>(logical_ranks), std::vector<at::Tensor>(parameters_.size())),
       places_(parameters_.size()),
       tile_(kTileBytes) {
   const SharedMemory& memory = *communicator_->memory();
-  table_ = communicator_->memory()->allocate_tensor({static_cast<std::int64_t>(parameters_.size())},
-                                                    at::TensorOptions().dtype(at::kLong));
-  // The slots of small gradients lie together.
-  std::int64_t small_bytes = 0;
-  std::vector<ParameterSize> sizes;
-  for (const at::Tensor& parameter : parameters_) {
-    sizes.push_back({parameter.numel(), element_bytes_of(parameter)});
-    const auto bytes = static_cast<std::int64_t>(parameter.nbytes());
-    if (bytes < GradientMemory::kSmallestBytes) small_bytes += (bytes + kLine - 1) / kLine * kLine;
-  }
-  const at::Tensor small = communicator_->memory()->allocate_tensor({small_bytes}, at::kByte);
-  if (!table_.defined() || !small.defined()) throw std::runtime_error("no shared memory left for gradients");
+  table_ = communicator_->memory()->allocate_tensor(
+      {logical_ranks_, static_cast<std::int64_t>(parameters_.size())}, at::TensorOptions().dtype(at::kLong));
+  if (!table_.defined()) throw std::runtime_error("no shared memory left for gradients");
   table_.zero_();
+  for (std::vector<at::Tensor>& slots : slots_) make_small_slots(slots);
+  std::vector<ParameterSize> sizes;
+  for (const at::Tensor& parameter : parameters_)
+    sizes.push_back({parameter.numel(), element_bytes_of(parameter)});
+  shards_ = plan_shards(sizes, memory.world_size())[static_cast<std::size_t>(memory.rank())];
+}
+
+// Those of small gradients lie together.
+void SharedGradients::make_small_slots(std::vector<at::Tensor>& slots) const {
+  const auto slot_bytes = [](const at::Tensor& parameter) -> std::int64_t {
+    const auto bytes = static_cast<std::int64_t>(parameter.nbytes());
+    return bytes < GradientMemory::kSmallestBytes ? (bytes + kLine - 1) / kLine * kLine : 0;
+  };
+  std::int64_t all_bytes = 0;
+  for (const at::Tensor& parameter : parameters_) all_bytes += slot_bytes(parameter);
+  const at::Tensor small = communicator_->memory()->allocate_tensor({all_bytes}, at::kByte);
+  if (!small.defined()) throw std::runtime_error("no shared memory left for gradients");
   auto* next = static_cast<std::byte*>(small.data_ptr());
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    const auto bytes = static_cast<std::int64_t>(parameters_[i].nbytes());
-    if (bytes >= GradientMemory::kSmallestBytes) continue;
-    slots_[i] = at::from_blob(
+    const std::int64_t bytes = slot_bytes(parameters_[i]);
+    if (bytes == 0) continue;
+    slots[i] = at::from_blob(
         next, parameters_[i].sizes(), parameters_[i].strides(), [small](void*) {},
         parameters_[i].options().requires_grad(false));
-    next += (bytes + kLine - 1) / kLine * kLine;
+    next += bytes;
   }
-  shards_ = plan_shards(sizes, memory.world_size())[static_cast<std::size_t>(memory.rank())];
 }
 
 void SharedGradients::use_assignment(const BucketAssignment& assignment) {
@@ -90,7 +99,7 @@ void SharedGradients::begin() {
 
 // Made when it is first needed: most large gradients never are.
 at::Tensor SharedGradients::slot(std::size_t parameter) {
-  at::Tensor& slot = slots_[parameter];
+  at::Tensor& slot = slots_[static_cast<std::size_t>(logical_rank_)][parameter];
   if (!slot.defined()) {
     const at::Tensor& like = parameters_[parameter];
     const at::Tensor flat =
@@ -113,21 +122,30 @@ void SharedGradients::add(std::size_t parameter) {
     copy.copy_(gradient);
     gradient = copy.variable_data();  // to autograd no view, so that zero_grad() may detach it in place
   }
-  table_.mutable_data_ptr<std::int64_t>()[parameter] = memory.offset_of(gradient.const_data_ptr());
+  const std::size_t row = static_cast<std::size_t>(logical_rank_) * parameters_.size();
+  table_.mutable_data_ptr<std::int64_t>()[row + parameter] = memory.offset_of(gradient.const_data_ptr());
+}
+
+void SharedGradients::next_logical_rank() {
+  for (const at::Tensor& parameter : parameters_) {
+    held_.push_back(std::move(parameter.mutable_grad()));
+    parameter.mutable_grad().reset();
+  }
+  ++logical_rank_;
 }
 
 // A shard as fold_ranks() is to see it. To that its bucket is one tensor, so it gets pointers to where the
 // bucket's first element would be.
 struct SharedGradients::Fold {
-  std::vector<void*> gradients;  // by rank
-  std::vector<const void*> inputs;
+  std::vector<void*> outputs;       // every rank's .grad
+  std::vector<const void*> inputs;  // by logical rank
   std::int64_t element_bytes;
   std::int64_t offset;  // of the parameter in its bucket, elements
   RingChunks chunks;
   FoldOptions options;
 
   void in_place(std::int64_t begin, std::int64_t end) const {
-    fold_ranks(gradients, inputs, offset + begin, offset + end, chunks, options);
+    fold_ranks(outputs, inputs, offset + begin, offset + end, chunks, options);
   }
   void into(void* tile, std::int64_t begin, std::int64_t end) const {
     void* const output = static_cast<std::byte*>(tile) - (offset + begin) * element_bytes;
@@ -140,7 +158,7 @@ SharedGradients::Fold SharedGradients::prepare(const Shard& shard, std::span<std
   const at::Tensor& parameter = parameters_[index];
   const Place& place = places_[index];
   const SharedMemory& memory = *communicator_->memory();
-  const int world_size = static_cast<int>(tables.size());
+  const int world_size = static_cast<int>(tables.size()) * logical_ranks_;
   const std::int64_t element_bytes = element_bytes_of(parameter);
   Fold fold{{},
             {},
@@ -151,10 +169,15 @@ SharedGradients::Fold SharedGradients::prepare(const Shard& shard, std::span<std
              .order = communicator_->reduction_order(),
              .scale = 1.0 / world_size}};
   for (std::size_t r = 0; r < tables.size(); ++r) {
-    const auto offset = reinterpret_cast<const std::int64_t*>(tables[r])[index];
-    fold.gradients.push_back(memory.at(static_cast<int>(r), offset) - place.offset * element_bytes);
+    std::byte* gradient = nullptr;
+    for (int l = 0; l < logical_ranks_; ++l) {
+      const auto offset = reinterpret_cast<const std::int64_t*>(
+          tables[r])[static_cast<std::size_t>(l) * parameters_.size() + index];
+      gradient = memory.at(static_cast<int>(r), offset) - place.offset * element_bytes;
+      fold.inputs.push_back(gradient);
+    }
+    fold.outputs.push_back(gradient);  // of the last logical rank
   }
-  fold.inputs.assign(fold.gradients.begin(), fold.gradients.end());
   return fold;
 }
 
@@ -162,31 +185,31 @@ SharedGradients::Fold SharedGradients::prepare(const Shard& shard, std::span<std
 std::int64_t SharedGradients::tag() const {
   std::int64_t elements = 0;
   for (const at::Tensor& parameter : parameters_) elements += parameter.numel();
-  return elements;
+  return elements * logical_ranks_;
+}
+
+void SharedGradients::exchange(const SharedMemoryCommunicator::Body& body) {
+  communicator_->exchange(tag(), table_.const_data_ptr(), body)->wait();
+  std::int64_t bytes = 0;
+  for (const Shard& shard : shards_)
+    bytes += shard.size() * element_bytes_of(parameters_[static_cast<std::size_t>(shard.parameter)]);
+  // The peers' gradients came from them; the averages went to them.
+  communicator_->add_bytes_sent((logical_ranks_ + 1) * bytes * (communicator_->world_size() - 1));
+  held_.clear();
+  logical_rank_ = 0;
 }
 
 void SharedGradients::average() {
   memory_.deactivate();
-  if (communicator_->world_size() == 1) return;
-  std::int64_t bytes = 0;
-  communicator_
-      ->exchange(tag(), table_.const_data_ptr(),
-                 [&](std::span<std::byte* const> tables) {
-                   for (const Shard& shard : shards_) {
-                     prepare(shard, tables).in_place(shard.begin, shard.end);
-                     bytes += shard.size() *
-                              element_bytes_of(parameters_[static_cast<std::size_t>(shard.parameter)]);
-                   }
-                 })
-      ->wait();
-  // The peers' gradients came from them; the averages went to them.
-  communicator_->add_bytes_sent(2 * bytes * (communicator_->world_size() - 1));
+  if (communicator_->world_size() * logical_ranks_ == 1) return;
+  exchange([this](std::span<std::byte* const> tables) {
+    for (const Shard& shard : shards_) prepare(shard, tables).in_place(shard.begin, shard.end);
+  });
 }
 
 void SharedGradients::visit_shards(const Visitor& visit) {
   memory_.deactivate();
-  std::int64_t bytes = 0;
-  const auto visit_all = [&](std::span<std::byte* const> tables) {
+  exchange([&](std::span<std::byte* const> tables) {
     for (std::size_t s = 0; s < shards_.size(); ++s) {
       const Shard& shard = shards_[s];
       const Fold fold = prepare(shard, tables);
@@ -196,11 +219,8 @@ void SharedGradients::visit_shards(const Visitor& visit) {
         fold.into(tile_.data(), begin, end);
         visit(s, begin, tile_.data(), end - begin);
       }
-      bytes += shard.size() * fold.element_bytes;
     }
-  };
-  communicator_->exchange(tag(), table_.const_data_ptr(), visit_all)->wait();
-  communicator_->add_bytes_sent(2 * bytes * (communicator_->world_size() - 1));
+  });
 }
 
 }  // namespace lockstep

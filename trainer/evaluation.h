@@ -8,6 +8,7 @@
 
 #include "comm/communicator.h"
 #include "sampler/dataset.h"
+#include "trainer/logical_ranks.h"
 #include "trainer/models/model.h"
 #include "trainer/precision.h"
 
@@ -26,9 +27,10 @@ struct EvaluationOptions {
   at::Device device = at::kCPU;
 };
 
-// Rank r takes samples r, r + W, r + 2 W, ...: every sample counts once, whatever the numbers; a collective.
-// Leaves the model in training mode. All ranks' buffers should be equal before.
+// Logical rank r of L takes samples r, r + L, r + 2 L, ...: every sample counts once, whatever the numbers,
+// and the result has the same bits on any number of ranks; a collective. Leaves the model in training mode.
+// All ranks' buffers should be equal before.
 Evaluation evaluate(Model& model, const std::shared_ptr<const Dataset>& dataset, Communicator& communicator,
-                    const EvaluationOptions& options);
+                    LogicalRanks& logical_ranks, const EvaluationOptions& options);
 
 }  // namespace lockstep

@@ -46,10 +46,17 @@ at::Device choose_device(const std::string& asked_for, const Placement& placemen
   return {at::kCUDA, static_cast<at::DeviceIndex>(placement.local_rank % gpus)};
 }
 
-int choose_num_threads(int asked_for, const Placement& placement) {
-  if (asked_for > 0) return asked_for;
+int choose_num_threads(const TrainConfig& config, const Placement& placement) {
+  if (config.num_threads > 0) return config.num_threads;
+  if (config.logical_world_size > 0) return 1;  // the same whatever the number of ranks
   if (std::getenv("OMP_NUM_THREADS") != nullptr) return at::get_num_threads();
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / placement.local_world_size);
+}
+
+// Of backends that add up in the order that they are told to.
+std::string order_of(const TrainConfig& config) {
+  if (config.reduction_order != "auto") return config.reduction_order;
+  return config.logical_world_size > 0 ? "tree" : "pytorch";
 }
 
 CommunicatorOptions communicator_options(const TrainConfig& config, const Placement& placement,
@@ -62,8 +69,7 @@ CommunicatorOptions communicator_options(const TrainConfig& config, const Placem
   options.master_addr = config.master_addr;
   options.master_port = config.master_port;
   // `auto` comes to fast with nccl, which takes no notice of it.
-  options.reduction_order = config.reduction_order == "auto" ? ReductionOrder::kPytorch
-                                                             : parse_reduction_order(config.reduction_order);
+  options.reduction_order = parse_reduction_order(order_of(config));
   return options;
 }
 
@@ -71,11 +77,17 @@ CommunicatorOptions communicator_options(const TrainConfig& config, const Placem
 TrainConfig resolve(TrainConfig config, const Communicator& communicator, at::Device device) {
   const bool nccl = communicator.backend() == "nccl";
   const bool ordered = config.reduction_order == "pytorch" || config.reduction_order == "tree";
-  if (nccl && ordered && communicator.world_size() > 2) {
+  if (nccl && ordered && config.logical_world_size == 0 && communicator.world_size() > 2) {
     throw AgreedStop(ExitCode::kUsage, "--reduction-order " + config.reduction_order +
                                            ": NCCL adds in an order of its own; use fast, or --backend mpi");
   }
-  if (config.reduction_order == "auto") config.reduction_order = nccl ? "fast" : "pytorch";
+  if (nccl && config.reduction_order == "pytorch" && config.logical_world_size > 0) {
+    throw AgreedStop(
+        ExitCode::kUsage,
+        "--reduction-order pytorch: with nccl logical ranks are added up in the order tree only");
+  }
+  if (config.reduction_order == "auto")
+    config.reduction_order = nccl && config.logical_world_size == 0 ? "fast" : order_of(config);
   if (communicator.backend() != "threads") config.backend = communicator.backend();
   config.device = device.is_cuda() ? "cuda" : "cpu";
   config.num_threads = at::get_num_threads();
@@ -196,9 +208,12 @@ SessionEnd train(const TrainConfig& config, Communicator& communicator, const Co
   const std::string difference = find_disagreement(everything_that_must_agree(config), communicator);
   if (!difference.empty()) throw AgreedStop(ExitCode::kUsage, "the ranks do not agree: " + difference);
 
+  std::optional<LogicalRanks> logical_ranks;
+  together(communicator, [&] { logical_ranks.emplace(config.logical_world_size, communicator, device); });
   TrainerParts parts{.config = config,
                      .communicator = shared,
                      .device = device,
+                     .logical_ranks = *logical_ranks,
                      .data = {},
                      .model = nullptr,
                      .checkpoint = {},
@@ -222,9 +237,16 @@ SessionEnd train(const TrainConfig& config, Communicator& communicator, const Co
   parts.checkpoint = share_checkpoint(folder.checkpoint, communicator);
   together(communicator, [&] {
     if (!parts.checkpoint) return;
-    check_identity(train_state_from(parts.checkpoint->train_state).identity,
-                   run_identity(config, communicator, *parts.data.train));
+    const TrainState saved = train_state_from(parts.checkpoint->train_state);
+    check_identity(saved.identity, run_identity(config, parts.logical_ranks.world_size(), *parts.data.train));
     if (communicator.rank() == 0) {
+      const std::string changes = list_differences(saved.circumstances, circumstances(config));
+      if (!changes.empty()) {
+        std::fprintf(stderr,
+                     "lockstep: warning: the last bits may not be those of a run that goes on where it "
+                     "was: %s\n",
+                     changes.c_str());
+      }
       load_into(parts.checkpoint->model, model_state(*parts.model), "the checkpoint's model.safetensors",
                 "choose the --model that was saved, or start over with --fresh");
     }
@@ -275,7 +297,7 @@ bool keep_heap_warm() {
 
 SessionEnd run_session(const TrainConfig& config, const Placement& placement) {
   const bool warm_heap = keep_heap_warm();
-  at::set_num_threads(choose_num_threads(config.num_threads, placement));
+  at::set_num_threads(choose_num_threads(config, placement));
   // Files are read while the ranks find each other.
   auto data =
       std::async(std::launch::async, [&] { return open_dataset(config.data, dataset_options(config)); });

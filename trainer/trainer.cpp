@@ -2,8 +2,6 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/cross_entropy_loss.h>
-#include <ATen/ops/empty.h>
-#include <ATen/ops/full.h>
 
 #include <algorithm>
 #include <chrono>
@@ -41,27 +39,35 @@ Trainer::Trainer(TrainerParts parts)
       model_(std::move(parts.model)),
       run_dir_(std::move(parts.run_dir)),
       precision_(parse_precision(config_.precision)),
-      sampler_(data_.train->size(), communicator_->world_size(), communicator_->rank(),
-               {.shuffle = config_.shuffle, .seed = config_.seed, .drop_last = config_.drop_last}),
-      loader_(data_.train, {.batch_size = config_.batch_size,
-                            .num_workers = config_.num_workers,
-                            .pin_memory = device_.is_cuda()}),
-      agreement_(communicator_) {
+      logical_ranks_(parts.logical_ranks),
+      agreement_(communicator_, logical_ranks_.world_size(), logical_ranks_.first()) {
+  for (int index = 0; index < logical_ranks_.count(); ++index) {
+    feeds_.emplace_back(
+        DistributedSampler(
+            data_.train->size(), logical_ranks_.world_size(), logical_ranks_.first() + index,
+            {.shuffle = config_.shuffle, .seed = config_.seed, .drop_last = config_.drop_last}),
+        data_.train,
+        DataLoaderOptions{.batch_size = config_.batch_size,
+                          .num_workers = config_.num_workers,
+                          .pin_memory = device_.is_cuda()});
+  }
   for (const at::Tensor& parameter : model_->parameters()) {
     if (parameter.requires_grad()) parameters_.push_back(parameter);
   }
   schedule_ = make_lr_scheduler(config_, config_.lr_interval == "epoch" ? config_.max_epochs : total_steps());
-  state_.identity = run_identity(config_, *communicator_, *data_.train);
+  state_.identity = run_identity(config_, logical_ranks_.world_size(), *data_.train);
+  state_.circumstances = circumstances(config_);
   DdpOptions ddp_options;
   ddp_options.reducer.bucket_cap_bytes = static_cast<std::int64_t>(config_.bucket_cap_mb * 1024 * 1024);
   ddp_options.reducer.first_bucket_cap_bytes =
       std::min(ddp_options.reducer.first_bucket_cap_bytes, ddp_options.reducer.bucket_cap_bytes);
   ddp_options.reducer.choose_bucket_caps = config_.bucket_cap == "auto";
+  if (config_.logical_world_size > 0) ddp_options.reducer.logical_ranks = logical_ranks_.count();
   ddp_options.reducer.hook = create_communication_hook(config_.comm_hook);
   ddp_.emplace(model_, communicator_, ddp_options);
   make_optimizer();
   // From here on ranks draw different numbers (dropout): rank r as after torch.manual_seed(seed + r).
-  seed_everything(config_.seed + static_cast<std::uint64_t>(communicator_->rank()));
+  logical_ranks_.seed(config_.seed);
   if (parts.checkpoint) restore(*parts.checkpoint);
   if (parts.start) start_from(*parts.start);
   if (communicator_->rank() == 0) {
@@ -126,7 +132,7 @@ void Trainer::restore(const Checkpoint& checkpoint) {
   TrainState saved = train_state_from(checkpoint.train_state);
   check_identity({{"learning-rate schedule", saved.schedule}},
                  {{"learning-rate schedule", schedule_->description()}});
-  set_random_states(saved.random_states);
+  logical_ranks_.set_random_states(saved.random_states);
   try {
     ddp_->reducer().load_history(saved.buckets);
   } catch (const std::invalid_argument& error) {
@@ -136,13 +142,14 @@ void Trainer::restore(const Checkpoint& checkpoint) {
   // A learning rate that is constant may be changed on the way.
   schedule_->resume(saved.schedule_steps, schedule_->changes() ? saved.lr : config_.lr);
   apply(*schedule_, *optimizer_);
+  saved.circumstances = circumstances(config_);
   state_ = std::move(saved);
   state_.random_states.clear();
   state_.optimizer.clear();
 }
 
 std::int64_t Trainer::batches_per_epoch() const {
-  return ceil_div(sampler_.samples_per_rank(), config_.batch_size);
+  return ceil_div(feeds_.front().sampler.samples_per_rank(), config_.batch_size);
 }
 std::int64_t Trainer::steps_per_epoch() const {
   return ceil_div(batches_per_epoch(), config_.accumulate_grad_batches);
@@ -170,6 +177,7 @@ RunFacts Trainer::facts() const {
   facts.config = config_;
   StartRecord& start = facts.start;
   start.world_size = communicator_->world_size();
+  start.logical_world_size = logical_ranks_.world_size();
   start.device = device_.is_cuda() ? "cuda" : "cpu";
   start.backend = communicator_->backend();
   start.precision = config_.precision;
@@ -201,8 +209,12 @@ ExitCode Trainer::fit() {
       run_evaluation();  // what a run that ends in mid-epoch does last is not in its checkpoint
   }
   while (!complete()) {
-    if (state_.batch == 0) draw_data_loader_seed();
-    loader_.start_epoch(sampler_.indices(state_.epoch), state_.batch);
+    for (int index = 0; index < logical_ranks_.count(); ++index) {
+      Feed& feed = feeds_[static_cast<std::size_t>(index)];
+      logical_ranks_.enter(index);
+      if (state_.batch == 0) draw_data_loader_seed();
+      feed.loader.start_epoch(feed.sampler.indices(state_.epoch), state_.batch);
+    }
     while (state_.batch < batches_per_epoch() && !complete()) {
       const bool pause = train_step() && !complete();  // a run that is complete has nothing to pause
       const auto every = save_every_steps();
@@ -258,11 +270,11 @@ bool Trainer::train_step() {
   const std::int64_t samples_before = state_.samples_seen;
   optimizer_->zero_grad();
 
-  const double mine = forward_and_backward(batches, read_loss);
+  forward_and_backward(batches, read_loss);
   timer_.begin(StepPart::kExposedCommunication);
   const AgreedStep agreed = agreement_.wait();
   timer_.begin(StepPart::kOptimizer);
-  if (agreed.decision.has(DecisionFlag::kNonFiniteLoss)) stop_for_bad_loss(mine);
+  if (agreed.decision.has(DecisionFlag::kNonFiniteLoss)) stop_for_bad_loss(agreed.first_bad_rank);
   std::optional<double> grad_norm;
   if (sharded_ != nullptr && (config_.gradient_clip_val > 0.0 || hashes_)) sharded_->average_gradients();
   if (config_.gradient_clip_val > 0.0) {
@@ -295,51 +307,56 @@ bool Trainer::train_step() {
   return agreed.decision.has(DecisionFlag::kPause);
 }
 
-// The mean gradient of `batches` batches, each loss divided by their number; only the last backward pass
-// communicates. The vote is posted before that one, to travel under it. Returns this rank's mean loss, or 0
-// where nobody reads it.
-double Trainer::forward_and_backward(std::int64_t batches, bool read_loss) {
-  double loss_sum = 0.0;
-  for (std::int64_t i = 0; i < batches; ++i) {
-    const bool last = i + 1 == batches;
-    timer_.begin(StepPart::kData);
-    const auto batch = loader_.next();
-    if (!batch) throw std::logic_error("the data loader ended before the epoch did");
-    if (hashes_) hashes_->inputs(batch->data, batch->target);
-    const at::Tensor data = batch->data.to(device_, /*non_blocking=*/true);
-    const at::Tensor target = batch->target.to(device_, /*non_blocking=*/true);
-    state_.samples_seen += target.size(0) * communicator_->world_size();
-
-    timer_.begin(StepPart::kForward);
-    std::optional<DistributedDataParallel<Model>::NoSync> no_sync;
-    if (!last) no_sync.emplace(*ddp_);
-    at::Tensor loss;
-    {
-      const AutocastGuard autocast(precision_, device_.type());
-      loss = at::cross_entropy_loss(ddp_->forward(data).to(at::kFloat), target);
-    }
-    if (batches > 1) loss = loss / static_cast<double>(batches);
-    if (read_loss) loss_sum += loss.detach().item<double>();
-    if (last) {
-      Decision mine;
-      if (pause_requested()) mine.add(DecisionFlag::kPause);
-      if (!std::isfinite(loss_sum)) mine.add(DecisionFlag::kNonFiniteLoss);
-      agreement_.post(mine, loss_sum);
-    }
-    timer_.begin(StepPart::kBackward);
-    loss.backward();
-    if (last) timer_.add_exposed_communication(ddp_->reducer().times().exposed_wait_s);
+// The mean gradient of `batches` batches of each logical rank, each loss divided by their number; only the
+// last backward pass communicates. The vote is posted before that one, to travel under it. Losses stay 0
+// where nobody reads them.
+void Trainer::forward_and_backward(std::int64_t batches, bool read_loss) {
+  losses_.assign(feeds_.size(), 0.0);
+  for (std::size_t index = 0; index < feeds_.size(); ++index) {
+    logical_ranks_.enter(static_cast<int>(index));
+    if (hashes_) hashes_->begin_rank(static_cast<int>(index));
+    for (std::int64_t i = 0; i < batches; ++i)
+      forward_and_backward_of(index, i + 1 == batches, batches, read_loss);
   }
-  return loss_sum;
 }
 
-// All ranks come here together, so a collective may find out where it began.
-void Trainer::stop_for_bad_loss(double mine) {
-  const int candidate = std::isfinite(mine) ? communicator_->world_size() : communicator_->rank();
-  const at::Tensor first = at::full({1}, candidate, at::TensorOptions().dtype(at::kInt));
-  communicator_->all_reduce(first, ReduceOp::kMin)->wait();
-  const std::string where =
-      "step " + std::to_string(state_.step + 1) + ", rank " + std::to_string(first.item<int>());
+// One batch of a logical rank, its last in this step or not.
+void Trainer::forward_and_backward_of(std::size_t index, bool last, std::int64_t batches, bool read_loss) {
+  timer_.begin(StepPart::kData);
+  const auto batch = feeds_[index].loader.next();
+  if (!batch) throw std::logic_error("the data loader ended before the epoch did");
+  if (hashes_) hashes_->inputs(batch->data, batch->target);
+  const at::Tensor data = batch->data.to(device_, /*non_blocking=*/true);
+  const at::Tensor target = batch->target.to(device_, /*non_blocking=*/true);
+  if (index == 0) state_.samples_seen += target.size(0) * logical_ranks_.world_size();
+
+  timer_.begin(StepPart::kForward);
+  std::optional<DistributedDataParallel<Model>::NoSync> no_sync;
+  if (!last) no_sync.emplace(*ddp_);
+  at::Tensor loss;
+  {
+    const AutocastGuard autocast(precision_, device_.type());
+    loss = at::cross_entropy_loss(ddp_->forward(data).to(at::kFloat), target);
+  }
+  if (batches > 1) loss = loss / static_cast<double>(batches);
+  if (read_loss) losses_[index] += loss.detach().item<double>();
+  const bool averages = last && index + 1 == feeds_.size();
+  if (averages) vote();
+  timer_.begin(StepPart::kBackward);
+  loss.backward();
+  if (averages) timer_.add_exposed_communication(ddp_->reducer().times().exposed_wait_s);
+}
+
+void Trainer::vote() {
+  Decision mine;
+  if (pause_requested()) mine.add(DecisionFlag::kPause);
+  if (!std::all_of(losses_.begin(), losses_.end(), [](double loss) { return std::isfinite(loss); }))
+    mine.add(DecisionFlag::kNonFiniteLoss);
+  agreement_.post(mine, losses_);
+}
+
+void Trainer::stop_for_bad_loss(int rank) {
+  const std::string where = "step " + std::to_string(state_.step + 1) + ", rank " + std::to_string(rank);
   if (reporter_) reporter_->happened("stop", position(), "the loss is not finite at " + where);
   end(ExitCode::kBadInput, "non_finite_loss");
   throw AgreedStop(ExitCode::kBadInput,
@@ -362,7 +379,7 @@ void Trainer::run_evaluation() {
   const auto begin = std::chrono::steady_clock::now();
   const TraceSpan span(trace(), "run", "evaluation");
   ddp_->sync_buffers();
-  const Evaluation result = evaluate(*model_, data_.test, *communicator_,
+  const Evaluation result = evaluate(*model_, data_.test, *communicator_, logical_ranks_,
                                      {.batch_size = config_.eval_batch_size,
                                       .num_workers = config_.num_workers,
                                       .precision = precision_,
@@ -382,7 +399,7 @@ void Trainer::save() {
   communicator_->barrier();  // on a GPU a sum that failed shows here, before what it spoilt is saved
   stop_for_bad_parameters();
   saved_step_ = state_.step;
-  state_.random_states = gather_random_states(device_, *communicator_);
+  state_.random_states = logical_ranks_.gather_random_states(*communicator_);
   state_.schedule = schedule_->description();
   state_.schedule_steps = schedule_->steps();
   state_.lr = schedule_->lr();

@@ -1,11 +1,8 @@
-// What a Trainer begins with besides its own checkpoint: a file of Python's, a learning-rate schedule,
-// hashes.
+// What a Trainer begins with besides its own checkpoint: a file of Python's, a schedule, hashes.
 #include <cstddef>
 
-#include "sampler/data_error.h"
 #include "trainer/config/option_value.h"
 #include "trainer/model_state.h"
-#include "trainer/random_state.h"
 #include "trainer/trainer.h"
 #include "trainer/update_options.h"
 
@@ -16,7 +13,7 @@ void Trainer::make_hashes() {
   for (const auto& item : model_->named_parameters()) {
     if (item.value().requires_grad()) trained.emplace_back(item.key(), item.value());
   }
-  hashes_.emplace(trained, communicator_, run_dir_.hashes_file());
+  hashes_.emplace(trained, communicator_, run_dir_.hashes_file(), logical_ranks_.count());
 }
 
 // `interval`: what has just been done, an optimizer step or an epoch.
@@ -26,27 +23,20 @@ void Trainer::step_schedule(const char* interval) {
   apply(*schedule_, *optimizer_);
 }
 
-void Trainer::set_random_states(const std::vector<at::Tensor>& states) {
-  if (states.size() != static_cast<std::size_t>(communicator_->world_size())) {
-    throw DataError("checkpoint: random states of " + std::to_string(states.size()) + " ranks, not of " +
-                    std::to_string(communicator_->world_size()));
-  }
-  set_random_state(states[static_cast<std::size_t>(communicator_->rank())], device_);
-}
-
 // As if this run had done start.step steps, with what Python does not save computed anew.
 void Trainer::start_from(const TrainState& start) {
   const std::int64_t in_epoch = start.step % steps_per_epoch();
   state_.step = start.step;
   state_.epoch = start.step / steps_per_epoch();
   state_.batch = in_epoch * config_.accumulate_grad_batches;
-  state_.samples_seen = communicator_->world_size() *
-                        (state_.epoch * sampler_.samples_per_rank() + state_.batch * config_.batch_size);
+  const std::int64_t samples_per_rank =
+      state_.epoch * feeds_.front().sampler.samples_per_rank() + state_.batch * config_.batch_size;
+  state_.samples_seen = logical_ranks_.world_size() * samples_per_rank;
   const std::int64_t schedule_steps = config_.lr_interval == "epoch" ? state_.epoch : state_.step;
   while (schedule_->steps() < schedule_steps) schedule_->step();
   apply(*schedule_, *optimizer_);
   optimizer_->load_state(start.optimizer);
-  if (!start.random_states.empty()) set_random_states(start.random_states);
+  if (!start.random_states.empty()) logical_ranks_.set_random_states(start.random_states);
 }
 
 // Rank 0 tells where the run begins.

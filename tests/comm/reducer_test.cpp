@@ -7,6 +7,7 @@
 
 #include <mutex>
 #include <optional>
+#include <thread>
 
 #include "comm/errors.h"
 #include "comm/shared_memory_communicator.h"
@@ -50,11 +51,14 @@ void expect_gradients(const NamedParameters& parameters, double scale) {
   }
 }
 
-CommunicatorPtr share_memory(CommunicatorPtr base) {
-  auto created =
-      SharedMemoryCommunicator::create(std::move(base), ReductionOrder::kPytorch, std::chrono::seconds(20));
+CommunicatorPtr share_memory_in(ReductionOrder order, CommunicatorPtr base) {
+  auto created = SharedMemoryCommunicator::create(std::move(base), order, std::chrono::seconds(20));
   if (!created.communicator) throw std::runtime_error(created.problem);
   return created.communicator;
+}
+
+CommunicatorPtr share_memory(CommunicatorPtr base) {
+  return share_memory_in(ReductionOrder::kPytorch, std::move(base));
 }
 
 class ReducerTest : public ::testing::TestWithParam<int> {};
@@ -158,6 +162,86 @@ TEST_P(ReducerTest, DeferredAveragesAreVisitedShardByShard) {
 }
 
 INSTANTIATE_TEST_SUITE_P(WorldSizes, ReducerTest, ::testing::Values(1, 2, 3, 4));
+
+// The averages of six ranks after each of four steps, of which ranks of `world_size` do some each, and the
+// buckets.
+struct SixRanks {
+  std::vector<at::Tensor> averages;
+  BucketAssignment buckets;
+};
+
+SixRanks average_six_ranks(int world_size, ReductionOrder order, bool shared_memory) {
+  SixRanks result;
+  const int logical_ranks = 6 / world_size;
+  const auto make = [&](CommunicatorPtr base) -> CommunicatorPtr {
+    return shared_memory ? share_memory_in(order, std::move(base)) : base;
+  };
+  const auto body = [&](Communicator& comm) {
+    const auto parameters = make_parameters({30, 40000, 7, 20000, 1});
+    ReducerOptions options{.first_bucket_cap_bytes = 64, .bucket_cap_bytes = 100000};
+    options.logical_ranks = world_size == 6 ? 0 : logical_ranks;
+    Reducer reducer(parameters, {&comm, [](Communicator*) {}}, options);
+    for (int step = 0; step < 4; ++step) {
+      drop_gradients(parameters);
+      for (int l = 0; l < logical_ranks; ++l) {
+        const int rank = comm.rank() * logical_ranks + l;
+        auto generator = at::detail::createCPUGenerator(static_cast<std::uint64_t>(10 * step + rank));
+        for (const bool synchronize : {false, true}) {  // two batches are accumulated
+          reducer.prepare_for_forward(synchronize);
+          at::Tensor loss = at::zeros({});
+          for (const auto& [name, parameter] : parameters)
+            loss = loss + (parameter.view({-1}) * at::randn({parameter.numel()}, generator)).sum();
+          loss.backward();
+        }
+      }
+      for (const auto& [name, parameter] : parameters) {
+        if (comm.rank() == 0) result.averages.push_back(parameter.grad().clone());
+      }
+    }
+    if (comm.rank() == 0) result.buckets = reducer.history().assignment;
+  };
+  if (shared_memory || order == ReductionOrder::kPytorch) {
+    testing::run_ranks(world_size, body, std::chrono::seconds(20), make);
+    return result;
+  }
+  std::vector<std::thread> threads;
+  for (const CommunicatorPtr& comm : make_thread_communicators(world_size, std::chrono::seconds(20), order))
+    threads.emplace_back([&body, comm] { body(*comm); });
+  for (std::thread& thread : threads) thread.join();
+  return result;
+}
+
+TEST(ReducerLogicalRanksTest, AveragesDoNotDependOnHowManyRanksTheyAreSpreadOver) {
+  for (const ReductionOrder order : {ReductionOrder::kPytorch, ReductionOrder::kTree}) {
+    const SixRanks expected = average_six_ranks(6, order, false);
+    for (const int world_size : {1, 2, 3, 6}) {
+      for (const bool shared_memory : {false, true}) {
+        const SixRanks actual = average_six_ranks(world_size, order, shared_memory);
+        EXPECT_EQ(actual.buckets, expected.buckets);
+        ASSERT_EQ(actual.averages.size(), expected.averages.size());
+        for (std::size_t i = 0; i < expected.averages.size(); ++i)
+          EXPECT_TRUE(at::equal(actual.averages[i], expected.averages[i]))
+              << world_size << " ranks, order " << static_cast<int>(order) << ", average " << i;
+      }
+    }
+  }
+}
+
+TEST(ReducerLogicalRanksTest, RefusesWhatItCannotCombine) {
+  testing::run_ranks(1, [](Communicator& comm) {
+    const auto parameters = make_parameters({3});
+    const auto make = [&](ReducerOptions options) {
+      Reducer(parameters, {&comm, [](Communicator*) {}}, options);
+    };
+    EXPECT_THROW(make({.logical_ranks = -1}), std::invalid_argument);
+    EXPECT_THROW(make({.find_unused_parameters = true, .logical_ranks = 2}), std::invalid_argument);
+    EXPECT_THROW(make({.static_graph = true, .logical_ranks = 2}), std::invalid_argument);
+    EXPECT_THROW(make({.hook = create_communication_hook("fp16"), .logical_ranks = 2}),
+                 std::invalid_argument);
+    Reducer reducer(parameters, {&comm, [](Communicator*) {}}, {.logical_ranks = 2});
+    EXPECT_THROW(reducer.begin_join(), std::logic_error);
+  });
+}
 
 TEST(ReducerTest, GradientsAreViewsIntoTheBucket) {
   testing::run_ranks(2, [](Communicator& comm) {

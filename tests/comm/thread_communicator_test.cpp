@@ -10,6 +10,7 @@
 
 #include "comm/errors.h"
 #include "comm/fold.h"
+#include "comm/sum_rows.h"
 #include "tests/comm/collective_cases.h"
 #include "tests/comm/rank_threads.h"
 
@@ -43,6 +44,45 @@ TEST_P(ThreadCommunicatorTest, SumsInRingOrder) {
       EXPECT_TRUE(at::equal(sum, expected)) << count << " floats on rank " << comm.rank();
     });
   }
+}
+
+// Rows of fewer ranks are the tensors of more ranks.
+TEST_P(ThreadCommunicatorTest, SumsOfRowsDoNotDependOnWhichRankHasThem) {
+  const int world_size = GetParam();
+  const std::int64_t rows_per_rank = 3;
+  for (const ReductionOrder order : {ReductionOrder::kPytorch, ReductionOrder::kTree}) {
+    for (const std::int64_t count : {1, 17, 70001}) {
+      at::manual_seed(19);
+      const at::Tensor all = at::randn({world_size * rows_per_rank, count});
+      std::vector<const void*> pointers;
+      for (std::int64_t row = 0; row < all.size(0); ++row) pointers.push_back(all[row].const_data_ptr());
+      const at::Tensor expected = at::empty({count});
+      void* const into = expected.data_ptr();
+      fold_ranks({&into, 1}, pointers, 0, count, ring_chunks(count, 4, static_cast<int>(all.size(0))),
+                 {.order = order});
+      const at::Tensor by_operators = at::empty({count});
+      sum_rows_by_operators(by_operators, all, order);
+      EXPECT_TRUE(at::equal(by_operators, expected)) << count;
+      testing::run_ranks(world_size, [&](Communicator& comm) {
+        const at::Tensor rows = all.narrow(0, comm.rank() * rows_per_rank, rows_per_rank).clone();
+        comm.all_reduce_rows(rows[1], rows, order)->wait();
+        EXPECT_TRUE(at::equal(rows[1], expected)) << count << " floats on rank " << comm.rank();
+      });
+    }
+  }
+}
+
+TEST(RowsTest, RefusesWhatAreNoRows) {
+  testing::run_ranks(1, [](Communicator& comm) {
+    const auto all_reduce = [&](const at::Tensor& output, const at::Tensor& rows) {
+      comm.all_reduce_rows(output, rows, ReductionOrder::kTree);
+    };
+    EXPECT_THROW(all_reduce(at::zeros({3}), at::zeros({3})), std::invalid_argument);
+    EXPECT_THROW(all_reduce(at::zeros({3}), at::zeros({2, 4})), std::invalid_argument);
+    EXPECT_THROW(all_reduce(at::zeros({3}), at::zeros({0, 3})), std::invalid_argument);
+    EXPECT_THROW(all_reduce(at::zeros({3}), at::zeros({2, 3}, at::kDouble)), std::invalid_argument);
+    EXPECT_THROW(all_reduce(at::zeros({3}), at::zeros({3, 2}).t()), std::invalid_argument);
+  });
 }
 
 // The tree does not depend on where an element lies: a tensor's sum is its halves' sums.

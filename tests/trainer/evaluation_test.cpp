@@ -42,7 +42,9 @@ TEST(EvaluateTest, EverySampleCountsOnceWhateverTheNumbers) {
     for (const std::int64_t size : {1, 2, 7, 10, 100}) {
       testing::run_ranks(world_size, [&](Communicator& comm) {
         AlwaysOne model;
-        const Evaluation result = evaluate(model, std::make_shared<Numbers>(size), comm, {.batch_size = 3});
+        LogicalRanks ranks(0, comm, at::kCPU);
+        const Evaluation result =
+            evaluate(model, std::make_shared<Numbers>(size), comm, ranks, {.batch_size = 3});
         std::int64_t ones = 0;
         for (std::int64_t i = 0; i < size; ++i) ones += i % 3 == 1;
         const double log_sum = std::log(std::exp(1.0) + 2.0);
@@ -53,6 +55,29 @@ TEST(EvaluateTest, EverySampleCountsOnceWhateverTheNumbers) {
       });
     }
   }
+}
+
+// Logits that differ from sample to sample, so that the order of a sum shows in its last bits.
+class Waves final : public Model {
+ public:
+  at::Tensor forward(at::Tensor data) override {
+    return at::cat({data.sin(), data.mul(3.0).cos(), data.mul(0.7).sin()}, 1);
+  }
+};
+
+TEST(EvaluateTest, LogicalRanksGiveTheSameBitsOnAnyNumberOfRanks) {
+  std::vector<double> losses;
+  for (const int world_size : {6, 3, 2, 1}) {
+    testing::run_ranks(world_size, [&](Communicator& comm) {
+      Waves model;
+      LogicalRanks ranks(6, comm, at::kCPU);
+      const Evaluation result =
+          evaluate(model, std::make_shared<Numbers>(101), comm, ranks, {.batch_size = 4});
+      EXPECT_EQ(result.samples, 101);
+      if (comm.rank() == 0) losses.push_back(result.loss);
+    });
+  }
+  EXPECT_EQ(losses, std::vector<double>(4, losses.front()));
 }
 
 }  // namespace

@@ -56,6 +56,7 @@ struct TrainConfig {
   std::string backend = "auto";          // auto | nccl | shm | mpi | gloo
   std::string precision = "32-true";     // 32-true | bf16-mixed
   std::string reduction_order = "auto";  // auto | pytorch | tree | fast
+  int logical_world_size = 0;            // ranks that the run counts in; 0: as many as there are
   std::string comm_hook = "none";        // none | fp16 | bf16
   int num_threads = 0;                   // CPU threads per rank; 0: the machine's cores shared by its ranks
   int num_workers = 1;                   // data loading threads per rank

@@ -106,8 +106,13 @@ std::vector<Option<TrainConfig>> make_options() {
       {"reduction-order", kWhere, &C::reduction_order, "NAME",
        "Order of the gradients' sum: pytorch (DDP's bits), tree (the same for every topology and bucket), "
        "fast "
-       "(the quickest), or auto (pytorch on the CPU, fast with nccl)",
+       "(the quickest), or auto (tree with --logical-world-size, else pytorch on the CPU, fast with nccl)",
        one_of({"auto", "pytorch", "tree", "fast"})},
+      {"logical-world-size", kWhere, &C::logical_world_size, "L",
+       "Train as L ranks would, with the same bits on any number of ranks that divides L; batch sizes are "
+       "per "
+       "logical rank; 0: as many as there are",
+       integer_between(0, 1 << 16)},
       {"bucket-cap", kWhere, &C::bucket_cap, "NAME",
        "fixed (--bucket-cap-mb), or auto: chosen once the link and the first steps have been measured",
        one_of({"fixed", "auto"})},
@@ -124,7 +129,7 @@ std::vector<Option<TrainConfig>> make_options() {
        one_of({"auto", "on", "off"})},
       {"num-threads", kWhere, &C::num_threads, "N",
        "CPU threads per rank; 0: the machine's cores shared by its ranks, or OMP_NUM_THREADS where that is "
-       "set",
+       "set, but 1 with --logical-world-size, since their number decides bits",
        integer_between(0, kMostThreads)},
       {"num-workers", kWhere, &C::num_workers, "N",
        "Threads per rank that prepare batches ahead; 0: prepared when needed",
@@ -192,6 +197,17 @@ void check_contradictions(const TrainConfig& config) {
     throw std::invalid_argument(
         "--resume with --fresh: one insists on a checkpoint to continue, the other starts over; give one of "
         "them");
+  }
+  if (config.logical_world_size > 0 && config.reduction_order == "fast") {
+    throw std::invalid_argument(
+        "--logical-world-size with --reduction-order fast: the fastest order depends on the number of ranks; "
+        "use tree, or pytorch");
+  }
+  if (config.logical_world_size > 0 && config.sync_batchnorm) {
+    throw std::invalid_argument(
+        "--logical-world-size with --sync-batchnorm: logical ranks of one process run one after the other "
+        "and "
+        "cannot normalise together; leave one of them out");
   }
   if (config.backend == "nccl" && config.device == "cpu") {
     throw std::invalid_argument(

@@ -1,0 +1,20 @@
+// Sums of tensors that lie together as rows, in the orders of the collectives. Not for use outside comm/.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "comm/communicator.h"
+
+namespace lockstep {
+
+// `output` (n), which may be one of them, becomes the sum of `rows` (L, n) as L ranks' all-reduce in `order`
+// would give it (comm/fold.h), on any device. Order kFast is kTree here.
+void sum_rows(at::Tensor output, const at::Tensor& rows, ReductionOrder order);
+// The same by LibTorch's operators, which is what sum_rows() does on a GPU.
+void sum_rows_by_operators(at::Tensor output, const at::Tensor& rows, ReductionOrder order);
+
+// Throws std::invalid_argument, naming `collective`, unless `rows` is (K, n) with K >= 1 and `output` (n), of
+// one dtype and device, both dense and contiguous.
+void check_rows(const at::Tensor& output, const at::Tensor& rows, const char* collective);
+
+}  // namespace lockstep
