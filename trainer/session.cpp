@@ -21,12 +21,15 @@
 #include "sampler/data_error.h"
 #include "trainer/config/config_file.h"
 #include "trainer/config/train_options.h"
+#include "trainer/exchange/python_checkpoint.h"
+#include "trainer/exchange/python_optimizer.h"
 #include "trainer/model_state.h"
 #include "trainer/models/models.h"
 #include "trainer/random_state.h"
 #include "trainer/run_identity.h"
 #include "trainer/start_up.h"
 #include "trainer/trainer.h"
+#include "trainer/update_options.h"
 
 namespace lockstep {
 namespace {
@@ -138,7 +141,29 @@ struct RunFolder {
   RunDir dir;
   std::optional<RunDirLock> lock;
   std::optional<Checkpoint> checkpoint;
+  std::optional<Checkpoint> start;  // --init-from, where there is no checkpoint
 };
+
+// --init-from as a checkpoint whose state says no more than the file does.
+Checkpoint read_start(const TrainConfig& config) {
+  PythonCheckpoint python = read_python_checkpoint(config.init_from);
+  TrainState state;
+  state.step = python.step;
+  state.optimizer = std::move(python.optimizer);
+  state.random_states = std::move(python.random_states);
+  if (python.param_group) {
+    state.lr = python.param_group->lr.value_or(0.0);
+    const bool momentum_moves = config.lr_schedule == "one-cycle" && config.cycle_momentum;
+    for (const std::string& line :
+         differences(*python.param_group, config.optimizer, optimizer_options(config), momentum_moves)) {
+      std::fprintf(stderr, "lockstep: warning: %s: the optimizer's %s\n", config.init_from.c_str(),
+                   line.c_str());
+    }
+  }
+  for (const std::string& key : python.unused)
+    std::printf("%s: \"%s\" is of no use here\n", config.init_from.c_str(), key.c_str());
+  return {python.step, std::move(python.model), to_ivalue(state)};
+}
 
 void open_run_folder(const TrainConfig& config, RunFolder& folder) {
   folder.dir.create();
@@ -155,6 +180,7 @@ void open_run_folder(const TrainConfig& config, RunFolder& folder) {
     throw DataError("--resume: there is no checkpoint in " + folder.dir.checkpoints().string() +
                     "; leave --resume out to start a new run there, or name the right --run-dir");
   }
+  if (!config.init_from.empty() && !folder.checkpoint) folder.start = read_start(config);
 }
 
 // `config` as resolved, so that what `auto` chose is compared as well.
@@ -196,7 +222,14 @@ SessionEnd train(const TrainConfig& config, Communicator& communicator, const Co
   if (!difference.empty()) throw AgreedStop(ExitCode::kUsage, "the ranks do not agree: " + difference);
 
   std::optional<LogicalRanks> logical_ranks;
-  together(communicator, [&] { logical_ranks.emplace(config.logical_world_size, communicator, device); });
+  together(communicator, [&] {
+    logical_ranks.emplace(config.logical_world_size, communicator, device);
+    if (logical_ranks->count() > 1 && config.comm_hook != "none") {
+      throw std::invalid_argument("--comm-hook " + config.comm_hook + ": needs a rank for each of the " +
+                                  std::to_string(logical_ranks->world_size()) +
+                                  " logical ranks; leave it out, or start as many");
+    }
+  });
   TrainerParts parts{.config = config,
                      .communicator = shared,
                      .device = device,
@@ -204,9 +237,10 @@ SessionEnd train(const TrainConfig& config, Communicator& communicator, const Co
                      .data = {},
                      .model = nullptr,
                      .checkpoint = {},
+                     .start = {},
                      .run_dir = RunDir(run_dir_of(config)),
                      .terminal_columns = terminal_columns()};
-  RunFolder folder{parts.run_dir, {}, {}};
+  RunFolder folder{parts.run_dir, {}, {}, {}};
   std::unique_ptr<Trainer> trainer;
   together(communicator, [&] { parts.data = data.get(); });
   const std::string other_data = find_disagreement(data_facts(parts.data), communicator);
@@ -233,10 +267,21 @@ SessionEnd train(const TrainConfig& config, Communicator& communicator, const Co
                      "was: %s\n",
                      changes.c_str());
       }
-      load_into(parts.checkpoint->model, model_state(*parts.model), "the checkpoint's model.safetensors");
+      load_into(parts.checkpoint->model, model_state(*parts.model), "the checkpoint's model.safetensors",
+                "choose the --model that was saved, or start over with --fresh");
     }
   });
   folder.checkpoint.reset();
+  if (!parts.checkpoint && !config.init_from.empty()) {
+    const auto start = share_checkpoint(folder.start, communicator);
+    parts.start = train_state_from(start->train_state);
+    together(communicator, [&] {
+      if (communicator.rank() != 0) return;
+      load_into(folder.start->model, model_state(*parts.model), config.init_from,
+                "choose the --model that was saved, or another --init-from");
+    });
+    folder.start.reset();
+  }
   together(communicator, [&] { trainer = std::make_unique<Trainer>(std::move(parts)); });
   if (communicator.rank() == 0) write_config_file(folder.dir.config_file(), config);
   const ExitCode code = trainer->fit();

@@ -53,6 +53,11 @@ class Reader {
     if (!value.isString()) complain(name, "a string");
     return value.toStringRef();
   }
+  double number(const std::string& name) const {
+    const c10::IValue value = field(name);
+    if (!value.isDouble()) complain(name, "a float");
+    return value.toDouble();
+  }
   std::optional<double> optional_number(const std::string& name) const {
     const c10::IValue value = field(name);
     if (value.isNone()) return std::nullopt;
@@ -163,6 +168,10 @@ c10::IValue to_ivalue(const TrainState& state) {
   dict.insert("test_accuracy", optional_number(state.test_accuracy));
   dict.insert("random_states", random_states);
   dict.insert("buckets", buckets_to_ivalue(state.buckets));
+  dict.insert("schedule", state.schedule);
+  dict.insert("schedule_steps", state.schedule_steps);
+  dict.insert("lr", state.lr);
+  dict.insert("momentum", optional_number(state.momentum));
   dict.insert("optimizer_name", state.optimizer_name);
   dict.insert("optimizer", optimizer);
   dict.insert("identity", names_to_ivalue(state.identity));
@@ -190,6 +199,10 @@ TrainState train_state_from(const c10::IValue& value) {
     state.random_states.push_back(random_state.toTensor());
   }
   state.buckets = buckets_from(reader.field("buckets"));
+  state.schedule = reader.text("schedule");
+  state.schedule_steps = reader.count("schedule_steps");
+  state.lr = reader.number("lr");
+  state.momentum = reader.optional_number("momentum");
   state.optimizer_name = reader.text("optimizer_name");
   for (const c10::IValue& item : reader.list("optimizer").vec()) {
     const Reader entry(item, "optimizer.");

@@ -24,6 +24,10 @@ struct TrainState {
   std::optional<double> test_accuracy;    // in [0, 1]
   std::vector<at::Tensor> random_states;  // by logical rank
   BucketHistory buckets;
+  std::string schedule;             // LrScheduler::description()
+  std::int64_t schedule_steps = 0;  // that it has taken
+  double lr = 0.0;                  // for the next step
+  std::optional<double> momentum;   // for the next step, where the schedule moves it
   std::string optimizer_name;
   std::vector<OptimizerStateEntry> optimizer;
   // What must be the same for the run to go on with the same bits: option names and values.

@@ -19,6 +19,7 @@
 #include "trainer/run_identity.h"
 #include "trainer/signals.h"
 #include "trainer/start_up.h"
+#include "trainer/update_options.h"
 
 namespace lockstep {
 namespace {
@@ -52,6 +53,7 @@ Trainer::Trainer(TrainerParts parts)
   for (const at::Tensor& parameter : model_->parameters()) {
     if (parameter.requires_grad()) parameters_.push_back(parameter);
   }
+  schedule_ = make_lr_scheduler(config_, config_.lr_interval == "epoch" ? config_.max_epochs : total_steps());
   state_.identity = run_identity(config_, logical_ranks_.world_size(), *data_.train);
   state_.circumstances = circumstances(config_);
   DdpOptions ddp_options;
@@ -66,6 +68,7 @@ Trainer::Trainer(TrainerParts parts)
   // From here on ranks draw different numbers (dropout): rank r as after torch.manual_seed(seed + r).
   logical_ranks_.seed(config_.seed);
   if (parts.checkpoint) restore(*parts.checkpoint);
+  if (parts.start) start_from(*parts.start);
   if (communicator_->rank() == 0) {
     RunFacts run_facts = facts();
     run_facts.terminal_columns = parts.terminal_columns;
@@ -81,9 +84,11 @@ Trainer::Trainer(TrainerParts parts)
                      std::to_string(batches_per_epoch()) + ")");
       reporter_->happened("resume", position(), "from " + run_dir_.checkpoint(state_.step).string());
     }
+    if (parts.start) announce(*parts.start);
   }
   if (parts.checkpoint) saved_step_ = state_.step;
   if (config_.trace) make_tracer();
+  if (config_.record_hashes) make_hashes();
 }
 
 Trainer::~Trainer() = default;
@@ -102,8 +107,7 @@ void Trainer::make_tracer() {
 // Sharing the update out costs nothing where ranks share memory, and saves most of its work and memory.
 // Elsewhere the parameters have to travel once more, so it has to be asked for.
 void Trainer::make_optimizer() {
-  const OptimizerOptions options{
-      .lr = config_.lr, .momentum = config_.momentum, .weight_decay = config_.weight_decay};
+  const OptimizerOptions options = optimizer_options(config_, *schedule_);
   const bool pays = ddp_->reducer().can_defer() && communicator_->world_size() > 1;
   if (config_.shard_optimizer == "on" || (config_.shard_optimizer == "auto" && pays)) {
     auto sharded = std::make_unique<ShardedOptimizer>(config_.optimizer, parameters_, options,
@@ -125,6 +129,8 @@ std::string Trainer::how_it_updates() const {
 
 void Trainer::restore(const Checkpoint& checkpoint) {
   TrainState saved = train_state_from(checkpoint.train_state);
+  check_identity({{"learning-rate schedule", saved.schedule}},
+                 {{"learning-rate schedule", schedule_->description()}});
   logical_ranks_.set_random_states(saved.random_states);
   try {
     ddp_->reducer().load_history(saved.buckets);
@@ -132,6 +138,9 @@ void Trainer::restore(const Checkpoint& checkpoint) {
     throw DataError(std::string("checkpoint: ") + error.what());
   }
   optimizer_->load_state(saved.optimizer);
+  // A learning rate that is constant may be changed on the way.
+  schedule_->resume(saved.schedule_steps, schedule_->changes() ? saved.lr : config_.lr);
+  apply(*schedule_, *optimizer_);
   saved.circumstances = circumstances(config_);
   state_ = std::move(saved);
   state_.random_states.clear();
@@ -227,6 +236,7 @@ void Trainer::finish_epoch() {
     return;
   }
   run_evaluation();
+  step_schedule("epoch");
   ++state_.epoch;
   state_.batch = 0;
   save();
@@ -252,6 +262,7 @@ bool Trainer::train_step() {
     ddp_->reducer().set_trace(trace());
   }
   timer_.begin_step();
+  if (hashes_) hashes_->begin_step();
   const std::int64_t batches = std::min(config_.accumulate_grad_batches, batches_per_epoch() - state_.batch);
   const bool log = logs_this_step();
   const bool read_loss = reads_loss(batches);
@@ -264,16 +275,20 @@ bool Trainer::train_step() {
   timer_.begin(StepPart::kOptimizer);
   if (agreed.decision.has(DecisionFlag::kNonFiniteLoss)) stop_for_bad_loss(agreed.first_bad_rank);
   std::optional<double> grad_norm;
+  if (sharded_ != nullptr && (config_.gradient_clip_val > 0.0 || hashes_)) sharded_->average_gradients();
   if (config_.gradient_clip_val > 0.0) {
-    if (sharded_ != nullptr) sharded_->average_gradients();
     const at::Tensor norm = clip_grad_norm(parameters_, config_.gradient_clip_val);
     if (log) grad_norm = norm.item<double>();
   }
+  if (hashes_) hashes_->reduced();
   optimizer_->step();
   if (sharded_ != nullptr) timer_.add_exposed_communication(sharded_->exposed_wait_s());
   timer_.begin(StepPart::kOther);
   ++state_.step;
   state_.batch += batches;
+  if (hashes_) hashes_->end_step(state_.step, model_state(*model_));
+  const double lr = optimizer_->lr();
+  step_schedule("step");
   if (read_loss) state_.train_loss = agreed.mean_loss;
   const StepTimes times = timer_.end_step();
   if (tracer_) tracer_->end_step();
@@ -283,7 +298,7 @@ bool Trainer::train_step() {
                         .loss = read_loss ? std::optional(agreed.mean_loss) : std::nullopt,
                         .times = times,
                         .log = log,
-                        .lr = optimizer_->lr(),
+                        .lr = lr,
                         .grad_norm = grad_norm,
                         .bytes_sent = communicator_->bytes_sent()});
     if (const auto remark = ddp_->reducer().take_remark()) reporter_->say(*remark);
@@ -298,6 +313,7 @@ void Trainer::forward_and_backward(std::int64_t batches, bool read_loss) {
   losses_.assign(feeds_.size(), 0.0);
   for (std::size_t index = 0; index < feeds_.size(); ++index) {
     logical_ranks_.enter(static_cast<int>(index));
+    if (hashes_) hashes_->begin_rank(static_cast<int>(index));
     for (std::int64_t i = 0; i < batches; ++i)
       forward_and_backward_of(index, i + 1 == batches, batches, read_loss);
   }
@@ -308,6 +324,7 @@ void Trainer::forward_and_backward_of(std::size_t index, bool last, std::int64_t
   timer_.begin(StepPart::kData);
   const auto batch = feeds_[index].loader.next();
   if (!batch) throw std::logic_error("the data loader ended before the epoch did");
+  if (hashes_) hashes_->inputs(batch->data, batch->target);
   const at::Tensor data = batch->data.to(device_, /*non_blocking=*/true);
   const at::Tensor target = batch->target.to(device_, /*non_blocking=*/true);
   if (index == 0) state_.samples_seen += target.size(0) * logical_ranks_.world_size();
@@ -382,6 +399,10 @@ void Trainer::save() {
   stop_for_bad_parameters();
   saved_step_ = state_.step;
   state_.random_states = logical_ranks_.gather_random_states(*communicator_);
+  state_.schedule = schedule_->description();
+  state_.schedule_steps = schedule_->steps();
+  state_.lr = schedule_->lr();
+  state_.momentum = schedule_->momentum();
   state_.optimizer = optimizer_->state();  // a collective where the ranks share it out
   if (checkpoints_) {
     const auto begin = std::chrono::steady_clock::now();

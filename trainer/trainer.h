@@ -14,9 +14,11 @@
 #include "sampler/distributed_sampler.h"
 #include "trainer/checkpoint/checkpoint_manager.h"
 #include "trainer/config/train_config.h"
+#include "trainer/hashes/hash_recorder.h"
 #include "trainer/logical_ranks.h"
 #include "trainer/metrics/step_timer.h"
 #include "trainer/models/model.h"
+#include "trainer/optim/lr_schedule.h"
 #include "trainer/optim/sharded_optimizer.h"
 #include "trainer/precision.h"
 #include "trainer/run_dir/exit_code.h"
@@ -38,6 +40,9 @@ struct TrainerParts {
   std::shared_ptr<Model> model;  // on `device`; rank 0's counts, the others get it
   // Where to go on, the same on all ranks; its model is in `model` already, and it belongs to this run.
   std::optional<Checkpoint> checkpoint;
+  // Otherwise, with --init-from: the step, optimizer state, learning rate and random states that it has; its
+  // weights are in `model` already.
+  std::optional<TrainState> start;
   RunDir run_dir;
   int terminal_columns = 0;
 };
@@ -60,11 +65,15 @@ class Trainer {
 
  private:
   void restore(const Checkpoint& checkpoint);
+  void start_from(const TrainState& start);
+  void announce(const TrainState& start);
   void save();
   bool train_step();
   void make_tracer();
+  void make_hashes();
   TraceRecorder* trace() { return tracer_ ? tracer_->recorder() : nullptr; }  // null: nothing is recorded now
   void make_optimizer();
+  void step_schedule(const char* interval);
   std::string how_it_updates() const;
   bool logs_this_step() const;
   bool reads_loss(std::int64_t batches) const;
@@ -103,11 +112,13 @@ class Trainer {
   std::optional<DistributedDataParallel<Model>> ddp_;
   std::vector<at::Tensor> parameters_;  // those that train
   std::unique_ptr<Optimizer> optimizer_;
+  std::optional<LrScheduler> schedule_;
   ShardedOptimizer* sharded_ = nullptr;  // optimizer_, where it is one
   StepAgreement agreement_;
   std::vector<double> losses_;  // of this step, by logical rank of this process
   StepTimer timer_;
-  std::optional<StepTracer> tracer_;  // with --trace
+  std::optional<StepTracer> tracer_;    // with --trace
+  std::optional<HashRecorder> hashes_;  // with --record-hashes
   TrainState state_;
   std::optional<CheckpointManager> checkpoints_;  // rank 0
   std::optional<RunReporter> reporter_;           // rank 0

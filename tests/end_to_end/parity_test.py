@@ -1,7 +1,7 @@
 """A Lockstep run is the PyTorch DDP run: every loss and every parameter, to the bit.
 
     parity_test.py                      what each run of the suite checks
-    parity_test.py FullParityTest       all models, optimizers and rank counts, 50 steps each (ctest -L parity-full)
+    parity_test.py FullParityTest       all models, optimizers and rank counts, 50 steps each (ctest -L parity)
 """
 
 import gzip

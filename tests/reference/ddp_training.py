@@ -5,10 +5,15 @@
 
 Every step's loss is averaged over ranks and written with all its bits. Seeds are Lockstep's: the model is initialised from `seed`
 on every rank, and afterwards rank r draws from `seed + r`.
+
+--checkpoint FILE.pt saves {"model", "optimizer", "step"}, as scripts do; --resume FILE.pt goes on from one; --rewrap N makes a new
+DistributedDataParallel after every N steps, as one that goes on from a file has. --hashes FILE.jsonl writes what
+`lockstep train --record-hashes` writes.
 """
 
 import argparse
 import gzip
+import itertools
 import json
 import pathlib
 import sys
@@ -23,7 +28,9 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench" / "peers"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "python"))
 import models  # noqa: E402
+from lockstep_hashes import StepHashes  # noqa: E402
 import token_data  # noqa: E402
 
 VOCABULARY = 256  # of text: its bytes
@@ -96,6 +103,16 @@ class Masked(NextToken):
 KINDS = {"mlp": Pictures, "convnet": Pictures, "resnet18": Pictures, "gpt2-mini": NextToken, "bert-mini": Masked}
 
 
+def make_scheduler(optimizer, args):
+    if not args.cosine:
+        return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
+    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=args.cosine)
+    if not args.warmup:
+        return cosine
+    warmup = torch.optim.lr_scheduler.LinearLR(optimizer, total_iters=args.warmup)
+    return torch.optim.lr_scheduler.SequentialLR(optimizer, [warmup, cosine], milestones=[args.warmup])
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", default="/usr/share/datasets/fashion-mnist")
@@ -107,6 +124,12 @@ def main():
     parser.add_argument("--lr", type=float, default=0.01)
     parser.add_argument("--momentum", type=float, default=0.9)
     parser.add_argument("--comm-hook", default="none", choices=["none", "fp16", "bf16"])
+    parser.add_argument("--warmup", type=int, default=0, help="steps of LinearLR before --cosine")
+    parser.add_argument("--cosine", type=int, default=0, help="steps of CosineAnnealingLR")
+    parser.add_argument("--checkpoint")
+    parser.add_argument("--resume")
+    parser.add_argument("--rewrap", type=int, default=0)
+    parser.add_argument("--hashes")
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--out", required=True)
     parser.add_argument("--losses", required=True)
@@ -127,23 +150,41 @@ def main():
     else:
         optimizer = torch.optim.AdamW(ddp.parameters(), lr=args.lr, weight_decay=0.0)
 
+    scheduler = make_scheduler(optimizer, args)
+    step = 0
+    if args.resume:
+        saved = torch.load(args.resume)
+        step = saved["step"]
+        model.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+        scheduler.load_state_dict(saved["scheduler"])
+    hashes = StepHashes(ddp, args.hashes, first_step=step + 1) if args.hashes else None
+
     sampler = DistributedSampler(task.data, seed=args.seed)
     loader = DataLoader(task.data, batch_size=args.batch_size, sampler=sampler)
-    losses, epoch = [], 0
-    while len(losses) < args.steps:
+    losses, first_step = [], step + 1
+    while step < args.steps:
+        epoch, batches_done = divmod(step, len(loader))
         sampler.set_epoch(epoch)
-        for data, target in loader:
+        for data, target in itertools.islice(loader, batches_done, None):
+            if hashes:
+                hashes.inputs(data, target)
             optimizer.zero_grad()
             loss = task.loss(ddp, data, target)
             loss.backward()
             optimizer.step()
+            if hashes:
+                hashes.step()
+            scheduler.step()
             total = loss.detach().double()
             dist.all_reduce(total)
             losses.append(total.item() / world_size)
-            if len(losses) == args.steps:
+            step += 1
+            if args.rewrap and step % args.rewrap == 0:
+                ddp = DistributedDataParallel(model)
+            if step == args.steps:
                 break
         torch.empty((), dtype=torch.int64).random_()  # what iter(DataLoader) draws for the evaluation that ends an epoch
-        epoch += 1
 
     if rank == 0:
         # A parameter that two modules share is saved once, as Hugging Face does.
@@ -151,8 +192,11 @@ def main():
                                                   if name in model.state_dict()}
         save_file({name: tensor.detach().contiguous() for name, tensor in state.items()}, args.out)
         with open(args.losses, "w") as file:
-            for step, value in enumerate(losses, start=1):
+            for step, value in enumerate(losses, start=first_step):
                 file.write(json.dumps({"step": step, "loss": value}) + "\n")
+        if args.checkpoint:
+            torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "scheduler": scheduler.state_dict(),
+                        "step": step}, args.checkpoint)
     dist.destroy_process_group()
 
 

@@ -4,6 +4,8 @@
 #include <limits>
 #include <stdexcept>
 
+#include "trainer/config/lr_schedule_options.h"
+
 namespace lockstep {
 namespace {
 
@@ -89,6 +91,14 @@ std::vector<Option<TrainConfig>> make_options() {
        one_of({"sgd", "adam", "adamw"})},
       {"lr", kOptimisation, &C::lr, "X", "Learning rate", number_above_zero(kUnbounded)},
       {"momentum", kOptimisation, &C::momentum, "X", "Momentum of sgd", number_not_negative()},
+      {"dampening", kOptimisation, &C::dampening, "X", "Dampening of sgd's momentum", number_not_negative()},
+      {"nesterov", kOptimisation, &C::nesterov, "", "Nesterov's momentum, for sgd", true_or_false()},
+      {"adam-beta1", kOptimisation, &C::adam_beta1, "X", "First beta of adam and adamw: of the mean",
+       number_from_zero_below_one()},
+      {"adam-beta2", kOptimisation, &C::adam_beta2, "X", "Second beta of adam and adamw: of the square",
+       number_from_zero_below_one()},
+      {"adam-eps", kOptimisation, &C::adam_eps, "X", "What adam and adamw add to the denominator",
+       number_not_negative()},
       {"weight-decay", kOptimisation, &C::weight_decay, "X",
        "Weight decay: an L2 term for sgd and adam, decoupled for adamw", number_not_negative()},
       {"gradient-clip-val", kOptimisation, &C::gradient_clip_val, "X",
@@ -146,6 +156,9 @@ std::vector<Option<TrainConfig>> make_options() {
       {"master-port", kWhere, &C::master_port, "PORT", "TCP port where gloo's ranks meet",
        integer_between(0, 65535), "$MASTER_PORT"},
 
+      {"init-from", kLeaves, &C::init_from, "FILE",
+       "Weights for a new run: safetensors or torch.save, or a Python checkpoint {model, optimizer, step}",
+       any_line(), "initialised from --seed"},
       {"run-dir", kLeaves, &C::run_dir, "DIR",
        "Folder for checkpoints, metrics and report; one that holds a checkpoint is continued", any_line(),
        "runs/<model>-<data>"},
@@ -158,6 +171,10 @@ std::vector<Option<TrainConfig>> make_options() {
        integer_between(1, kMostInt)},
       {"log-every-n-steps", kLeaves, &C::log_every_n_steps, "N",
        "Optimizer steps between two lines of metrics", positive},
+      {"record-hashes", kLeaves, &C::record_hashes, "",
+       "Write RUN_DIR/hashes.jsonl: SHA-256 of every step's inputs, gradients and weights, for lockstep "
+       "compare",
+       true_or_false()},
       {"trace", kLeaves, &C::trace, "",
        "Write RUN_DIR/trace.json, a time line of a few steps of all ranks for ui.perfetto.dev",
        true_or_false()},
@@ -170,6 +187,10 @@ std::vector<Option<TrainConfig>> make_options() {
        "Price of one rank's device for an hour, in --currency; 0: unknown", number_not_negative()},
       {"currency", kCost, &C::currency, "CODE", "Currency of all prices", currency_code()},
   };
+  const auto before = std::find_if(options.begin(), options.end(),
+                                   [](const auto& option) { return option.name == "sync-batchnorm"; });
+  auto schedule = lr_schedule_option_rows();
+  options.insert(std::next(before, 2), schedule.begin(), schedule.end());
   for (auto& option : options) {
     static const std::vector<std::string> may_differ = {"num-workers", "progress-bar", "master-addr",
                                                         "master-port"};
@@ -208,6 +229,10 @@ void check_contradictions(const TrainConfig& config) {
     throw std::invalid_argument(
         "--backend nccl with --device cpu: NCCL needs GPUs; use --backend mpi or gloo");
   }
+  if (config.nesterov && (config.momentum == 0.0 || config.dampening != 0.0)) {
+    throw std::invalid_argument("--nesterov needs a --momentum above 0 and --dampening 0, as in PyTorch");
+  }
+  check_lr_schedule(config);
 }
 
 std::filesystem::path run_dir_of(const TrainConfig& config) {
