@@ -162,7 +162,8 @@ Checkpoint read_start(const TrainConfig& config) {
   }
   for (const std::string& key : python.unused)
     std::printf("%s: \"%s\" is of no use here\n", config.init_from.c_str(), key.c_str());
-  return {python.step, std::move(python.model), to_ivalue(state)};
+  NamedTensors model = without_shared_names(std::move(python.model), config.model, config.init_from);
+  return {python.step, std::move(model), to_ivalue(state)};
 }
 
 void open_run_folder(const TrainConfig& config, RunFolder& folder) {

@@ -9,10 +9,16 @@
 namespace lockstep {
 namespace {
 
+constexpr std::array kSharedInGpt2{SharedName{"lm_head.weight", "transformer.wte.weight"}};
+constexpr std::array kSharedInBert{
+    SharedName{"cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight"},
+    SharedName{"cls.predictions.decoder.bias", "cls.predictions.bias"}};
+
 struct Entry {
   const char* name;
   std::shared_ptr<Model> (*make)(const DatasetShape& shape);
   TokenNeeds needs = {};  // of a model of tokens
+  std::span<const SharedName> shared = {};
 };
 
 constexpr std::array kModels{
@@ -22,10 +28,10 @@ constexpr std::array kModels{
     Entry{"resnet34", make_resnet34},
     Entry{"resnet50", make_resnet50},
     Entry{"resnet101", make_resnet101},
-    Entry{"gpt2", make_gpt2_124m, {TokenTask::kNextToken, 1024}},
-    Entry{"gpt2-mini", make_gpt2_mini, {TokenTask::kNextToken, 128}},
-    Entry{"bert-base", make_bert_base, {TokenTask::kMaskedToken, 512}},
-    Entry{"bert-mini", make_bert_mini, {TokenTask::kMaskedToken, 128}},
+    Entry{"gpt2", make_gpt2_124m, {TokenTask::kNextToken, 1024}, kSharedInGpt2},
+    Entry{"gpt2-mini", make_gpt2_mini, {TokenTask::kNextToken, 128}, kSharedInGpt2},
+    Entry{"bert-base", make_bert_base, {TokenTask::kMaskedToken, 512}, kSharedInBert},
+    Entry{"bert-mini", make_bert_mini, {TokenTask::kMaskedToken, 128}, kSharedInBert},
 };
 
 // A classifier's data must have classes; language models look at the rest themselves.
@@ -60,6 +66,13 @@ std::shared_ptr<Model> create_model(const std::string& name, const DatasetShape&
 TokenNeeds token_needs(const std::string& name) {
   for (const Entry& entry : kModels) {
     if (name == entry.name) return entry.needs;
+  }
+  return {};
+}
+
+std::span<const SharedName> shared_names(const std::string& model) {
+  for (const Entry& entry : kModels) {
+    if (model == entry.name) return entry.shared;
   }
   return {};
 }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,15 @@ struct TokenNeeds {
 
 // Those of a model that takes no tokens, and of one that is unknown, are the default.
 TokenNeeds token_needs(const std::string& name);
+
+// Another name of a parameter that two modules share, under which Python's state_dict() lists it once more;
+// ours has it once, as `first`.
+struct SharedName {
+  const char* name;
+  const char* first;
+};
+
+std::span<const SharedName> shared_names(const std::string& model);
 
 std::vector<std::string> model_names();
 
