@@ -30,7 +30,7 @@ Evaluation evaluate(Model& model, const std::shared_ptr<const Dataset>& dataset,
     std::vector<std::int64_t> samples;
     for (std::int64_t i = rank; i < dataset->size(); i += logical_ranks.world_size()) samples.push_back(i);
     loader.start_epoch(std::move(samples));
-    const at::Tensor own = sums[rank];
+    at::Tensor own = sums[rank];
     while (const auto batch = loader.next()) {
       const at::Tensor data = batch->data.to(options.device, /*non_blocking=*/true);
       const at::Tensor target = batch->target.to(options.device, /*non_blocking=*/true);
