@@ -396,6 +396,7 @@ void Trainer::save() {
   if (saved_step_ == state_.step && state_.batch != 0) return;
   const TraceSpan span(trace(), "run", "checkpoint");
   communicator_->barrier();  // on a GPU a sum that failed shows here, before what it spoilt is saved
+  ddp_->sync_buffers();      // where the last to pass forward here was not logical rank 0
   stop_for_bad_parameters();
   saved_step_ = state_.step;
   state_.random_states = logical_ranks_.gather_random_states(*communicator_);
