@@ -1,11 +1,8 @@
 #include "trainer/evaluation.h"
 
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/argmax.h>
-#include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/zeros.h>
 
-#include <array>
 #include <vector>
 
 #include "comm/fold.h"
@@ -21,9 +18,10 @@ Evaluation evaluate(Model& model, const std::shared_ptr<const Dataset>& dataset,
   DataLoader loader(dataset, {.batch_size = options.batch_size,
                               .num_workers = options.num_workers,
                               .pin_memory = options.device.is_cuda()});
-  // By logical rank the sum of losses, correct answers, samples; on the device, so that the host does not
-  // wait for each batch.
-  const at::Tensor sums = at::zeros({logical_ranks.world_size(), 3},
+  // By logical rank and head the sum of losses, right answers, answers; on the device, so that the host does
+  // not wait for each batch.
+  const std::int64_t sums_per_rank = 3 * model.num_heads();
+  const at::Tensor sums = at::zeros({logical_ranks.world_size(), model.num_heads(), 3},
                                     at::TensorOptions().dtype(at::kDouble).device(options.device));
   for (int index = 0; index < logical_ranks.count(); ++index) {
     const int rank = logical_ranks.first() + index;
@@ -32,15 +30,12 @@ Evaluation evaluate(Model& model, const std::shared_ptr<const Dataset>& dataset,
     std::vector<std::int64_t> samples;
     for (std::int64_t i = rank; i < dataset->size(); i += logical_ranks.world_size()) samples.push_back(i);
     loader.start_epoch(std::move(samples));
-    const at::Tensor own = sums[rank];
+    at::Tensor own = sums[rank];
     while (const auto batch = loader.next()) {
       const at::Tensor data = batch->data.to(options.device, /*non_blocking=*/true);
       const at::Tensor target = batch->target.to(options.device, /*non_blocking=*/true);
       const AutocastGuard autocast(options.precision, options.device.type());
-      const at::Tensor logits = model.forward(data).to(at::kFloat);
-      own[0] += at::cross_entropy_loss(logits, target, {}, at::Reduction::Sum).to(at::kDouble);
-      own[1] += logits.argmax(1).eq(target).sum().to(at::kDouble);
-      own[2] += static_cast<double>(target.size(0));
+      own += model.score(model.forward(data), target);
     }
   }
   model.train();
@@ -49,11 +44,14 @@ Evaluation evaluate(Model& model, const std::shared_ptr<const Dataset>& dataset,
   communicator.all_reduce(rows)->wait();
   std::vector<const void*> inputs;
   for (int rank = 0; rank < logical_ranks.world_size(); ++rank) inputs.push_back(rows[rank].const_data_ptr());
-  std::array<double, 3> total{};
+  std::vector<double> total(static_cast<std::size_t>(sums_per_rank));
   void* const into = total.data();
-  fold_ranks({&into, 1}, inputs, 0, 3, ring_chunks(3, sizeof(double), logical_ranks.world_size()),
+  fold_ranks({&into, 1}, inputs, 0, sums_per_rank,
+             ring_chunks(sums_per_rank, sizeof(double), logical_ranks.world_size()),
              {.dtype = at::kDouble, .order = communicator.reduction_order()});
-  return {total[0] / total[2], total[1] / total[2], static_cast<std::int64_t>(total[2])};
+  Evaluation evaluation{.accuracy = total[1] / total[2], .samples = dataset->size()};
+  for (std::size_t head = 0; head < total.size(); head += 3) evaluation.loss += total[head] / total[head + 2];
+  return evaluation;
 }
 
 }  // namespace lockstep

@@ -15,8 +15,8 @@
 namespace lockstep {
 
 struct Evaluation {
-  double loss = 0.0;      // cross entropy, the mean over all samples
-  double accuracy = 0.0;  // in [0, 1]
+  double loss = 0.0;      // cross entropy, the mean over all answers (samples, or tokens to predict)
+  double accuracy = 0.0;  // in [0, 1], of the first head's answers
   std::int64_t samples = 0;
 };
 

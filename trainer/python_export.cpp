@@ -12,6 +12,7 @@
 #include "trainer/checkpoint/train_state_file.h"
 #include "trainer/config/config_file.h"
 #include "trainer/exchange/python_optimizer.h"
+#include "trainer/model_state.h"
 #include "trainer/run_dir/run_dir.h"
 #include "trainer/train_state.h"
 #include "trainer/update_options.h"
@@ -30,7 +31,8 @@ bool is_checkpoint(const fs::path& folder) {
 c10::IValue to_python(const Checkpoint& checkpoint, const TrainConfig& config) {
   const TrainState state = train_state_from(checkpoint.train_state);
   Dict model(c10::AnyType::get(), c10::AnyType::get());
-  for (const auto& [name, tensor] : checkpoint.model) model.insert(name, tensor);
+  for (const auto& [name, tensor] : with_shared_names(checkpoint.model, config.model))
+    model.insert(name, tensor);
   std::int64_t num_parameters = 0;  // each is in one bucket
   for (const auto& bucket : state.buckets.assignment)
     num_parameters += static_cast<std::int64_t>(bucket.size());

@@ -10,7 +10,7 @@
 namespace lockstep {
 
 Identity run_identity(const TrainConfig& config, int logical_ranks, const Dataset& train) {
-  return {
+  Identity identity = {
       {"model", config.model},
       {"data", config.data},
       {"training samples", std::to_string(train.size())},
@@ -26,6 +26,12 @@ Identity run_identity(const TrainConfig& config, int logical_ranks, const Datase
       {"communication hook", config.comm_hook},
       {"reduction order", config.reduction_order},
   };
+  const DatasetShape shape = train.shape();
+  if (shape.sequence_length > 0) {
+    identity.emplace_back("sequence length", std::to_string(shape.sequence_length));
+    identity.emplace_back("vocabulary", std::to_string(shape.vocabulary_size));
+  }
+  return identity;
 }
 
 Identity circumstances(const TrainConfig& config) {

@@ -34,6 +34,8 @@
 namespace lockstep {
 namespace {
 
+constexpr std::int64_t kPicturesPerEvaluation = 256;  // at once
+
 // GPU `local_rank`, or one that several ranks share where there are fewer.
 at::Device choose_device(const std::string& asked_for, const Placement& placement) {
   if (asked_for == "cpu") return at::kCPU;
@@ -91,6 +93,11 @@ TrainConfig resolve(TrainConfig config, const Communicator& communicator, at::De
   if (communicator.backend() != "threads") config.backend = communicator.backend();
   config.device = device.is_cuda() ? "cuda" : "cpu";
   config.num_threads = at::get_num_threads();
+  if (config.eval_batch_size == 0) {
+    // A language model's logits take 4 bytes for every token of the vocabulary at every position.
+    const bool has_tokens = token_needs(config.model).sequence_length > 0;
+    config.eval_batch_size = has_tokens ? config.batch_size : kPicturesPerEvaluation;
+  }
   return config;
 }
 
@@ -98,6 +105,11 @@ DatasetOptions dataset_options(const TrainConfig& config) {
   DatasetOptions options;
   options.seed = config.seed;
   options.synthetic_samples = config.synthetic_samples;
+  const TokenNeeds needs = token_needs(config.model);
+  options.token_task = needs.task;
+  if (needs.sequence_length > 0) options.sequence_length = needs.sequence_length;
+  if (config.sequence_length > 0) options.sequence_length = config.sequence_length;
+  options.vocabulary_size = config.vocab_size;
   return options;
 }
 
@@ -150,7 +162,8 @@ Checkpoint read_start(const TrainConfig& config) {
   }
   for (const std::string& key : python.unused)
     std::printf("%s: \"%s\" is of no use here\n", config.init_from.c_str(), key.c_str());
-  return {python.step, std::move(python.model), to_ivalue(state)};
+  NamedTensors model = without_shared_names(std::move(python.model), config.model, config.init_from);
+  return {python.step, std::move(model), to_ivalue(state)};
 }
 
 void open_run_folder(const TrainConfig& config, RunFolder& folder) {
@@ -184,7 +197,8 @@ KeyValues data_facts(const TrainAndTest& data) {
   return {{"training samples", std::to_string(data.train->size())},
           {"test samples", std::to_string(data.test->size())},
           {"sample sizes", sizes.str()},
-          {"classes", std::to_string(data.train->shape().num_classes)}};
+          {"classes", std::to_string(data.train->shape().num_classes)},
+          {"vocabulary", std::to_string(data.train->shape().vocabulary_size)}};
 }
 
 int terminal_columns() {
@@ -209,7 +223,14 @@ SessionEnd train(const TrainConfig& config, Communicator& communicator, const Co
   if (!difference.empty()) throw AgreedStop(ExitCode::kUsage, "the ranks do not agree: " + difference);
 
   std::optional<LogicalRanks> logical_ranks;
-  together(communicator, [&] { logical_ranks.emplace(config.logical_world_size, communicator, device); });
+  together(communicator, [&] {
+    logical_ranks.emplace(config.logical_world_size, communicator, device);
+    if (logical_ranks->count() > 1 && config.comm_hook != "none") {
+      throw std::invalid_argument("--comm-hook " + config.comm_hook + ": needs a rank for each of the " +
+                                  std::to_string(logical_ranks->world_size()) +
+                                  " logical ranks; leave it out, or start as many");
+    }
+  });
   TrainerParts parts{.config = config,
                      .communicator = shared,
                      .device = device,

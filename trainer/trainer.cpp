@@ -1,7 +1,6 @@
 #include "trainer/trainer.h"
 
 #include <ATen/Parallel.h>
-#include <ATen/ops/cross_entropy_loss.h>
 
 #include <algorithm>
 #include <chrono>
@@ -339,7 +338,7 @@ void Trainer::forward_and_backward_of(std::size_t index, bool last, std::int64_t
   at::Tensor loss;
   {
     const AutocastGuard autocast(precision_, device_.type());
-    loss = at::cross_entropy_loss(ddp_->forward(data).to(at::kFloat), target);
+    loss = model_->loss(ddp_->forward(data), target);
   }
   if (batches > 1) loss = loss / static_cast<double>(batches);
   if (read_loss) losses_[index] += loss.detach().item<double>();
@@ -400,6 +399,7 @@ void Trainer::save() {
   if (saved_step_ == state_.step && state_.batch != 0) return;
   const TraceSpan span(trace(), "run", "checkpoint");
   communicator_->barrier();  // on a GPU a sum that failed shows here, before what it spoilt is saved
+  ddp_->sync_buffers();      // where the last to pass forward here was not logical rank 0
   stop_for_bad_parameters();
   saved_step_ = state_.step;
   state_.random_states = logical_ranks_.gather_random_states(*communicator_);

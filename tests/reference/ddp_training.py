@@ -1,6 +1,7 @@
 """The PyTorch DDP run that a Lockstep run equals: torchrun, gloo, the same seed.
 
     torchrun --nproc-per-node 2 ddp_training.py --data DIR --steps 100 --out FILE.safetensors --losses FILE.jsonl
+    torchrun --nproc-per-node 2 ddp_training.py --model gpt2-mini --data text:FILE --steps 100 --out ... --losses ...
 
 Every step's loss is averaged over ranks and written with all its bits. Seeds are Lockstep's: the model is initialised from `seed`
 on every rank, and afterwards rank r draws from `seed + r`.
@@ -30,7 +31,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench" / "
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "python"))
 import models  # noqa: E402
 from lockstep_hashes import StepHashes  # noqa: E402
+import token_data  # noqa: E402
 
+VOCABULARY = 256  # of text: its bytes
 FASHION_MNIST_MEAN, FASHION_MNIST_STD = 0.2860, 0.3530
 
 
@@ -53,6 +56,53 @@ class FashionMnist(Dataset):
         return picture, self.labels[index]
 
 
+class Pictures:
+    """A classifier of Fashion-MNIST; `data` is its folder."""
+
+    def __init__(self, args):
+        self.model = models.create_model(args.model, (1, 28, 28), 10)
+        self.data = FashionMnist(pathlib.Path(args.data))
+
+    def loss(self, ddp, pictures, labels):
+        return cross_entropy(ddp(pictures), labels)
+
+
+class NextToken:
+    """A language model of text as bytes; `data` is text:FILE."""
+
+    def __init__(self, args):
+        import language_models
+
+        self.model = language_models.create_model(args.model, VOCABULARY)
+        self.data = token_data.NextTokens(self.tokens(args), args.sequence_length)
+
+    def tokens(self, args):
+        return token_data.training_bytes(args.data.removeprefix("text:"), args.sequence_length)
+
+    def loss(self, ddp, tokens, target):
+        logits = ddp(input_ids=tokens).logits
+        return cross_entropy(logits.view(-1, logits.shape[-1]), target.view(-1))
+
+
+class Masked(NextToken):
+    """BERT with both its tasks, on text as bytes."""
+
+    def __init__(self, args):
+        import language_models
+
+        self.model = language_models.create_model(args.model, VOCABULARY + 3)  # [CLS], [SEP], [MASK]
+        self.data = token_data.MaskedTokens(self.tokens(args), args.sequence_length, VOCABULARY, args.seed)
+
+    def loss(self, ddp, data, target):
+        output = ddp(input_ids=data[:, 0], token_type_ids=data[:, 1])
+        words = output.prediction_logits
+        return (cross_entropy(words.view(-1, words.shape[-1]), target[:, :-1].reshape(-1))
+                + cross_entropy(output.seq_relationship_logits, target[:, -1]))
+
+
+KINDS = {"mlp": Pictures, "convnet": Pictures, "resnet18": Pictures, "gpt2-mini": NextToken, "bert-mini": Masked}
+
+
 def make_scheduler(optimizer, args):
     if not args.cosine:
         return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
@@ -65,8 +115,9 @@ def make_scheduler(optimizer, args):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--data", type=pathlib.Path, default="/usr/share/datasets/fashion-mnist")
-    parser.add_argument("--model", default="mlp", choices=["mlp", "convnet", "resnet18"])
+    parser.add_argument("--data", default="/usr/share/datasets/fashion-mnist")
+    parser.add_argument("--sequence-length", type=int, default=128)
+    parser.add_argument("--model", default="mlp", choices=KINDS)
     parser.add_argument("--optimizer", default="sgd", choices=["sgd", "adamw"])
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--batch-size", type=int, default=64)
@@ -88,7 +139,8 @@ def main():
     dist.init_process_group("gloo")
     rank, world_size = dist.get_rank(), dist.get_world_size()
     torch.manual_seed(args.seed)
-    model = models.create_model(args.model, (1, 28, 28), 10)
+    task = KINDS[args.model](args)
+    model = task.model
     ddp = DistributedDataParallel(model)
     if args.comm_hook != "none":
         ddp.register_comm_hook(None, getattr(default_hooks, f"{args.comm_hook}_compress_hook"))
@@ -108,18 +160,17 @@ def main():
         scheduler.load_state_dict(saved["scheduler"])
     hashes = StepHashes(ddp, args.hashes, first_step=step + 1) if args.hashes else None
 
-    data = FashionMnist(args.data)
-    sampler = DistributedSampler(data, seed=args.seed)
-    loader = DataLoader(data, batch_size=args.batch_size, sampler=sampler)
+    sampler = DistributedSampler(task.data, seed=args.seed)
+    loader = DataLoader(task.data, batch_size=args.batch_size, sampler=sampler)
     losses, first_step = [], step + 1
     while step < args.steps:
         epoch, batches_done = divmod(step, len(loader))
         sampler.set_epoch(epoch)
-        for pictures, labels in itertools.islice(loader, batches_done, None):
+        for data, target in itertools.islice(loader, batches_done, None):
             if hashes:
-                hashes.inputs(pictures, labels)
+                hashes.inputs(data, target)
             optimizer.zero_grad()
-            loss = cross_entropy(ddp(pictures), labels)
+            loss = task.loss(ddp, data, target)
             loss.backward()
             optimizer.step()
             if hashes:
@@ -133,9 +184,13 @@ def main():
                 ddp = DistributedDataParallel(model)
             if step == args.steps:
                 break
+        torch.empty((), dtype=torch.int64).random_()  # what iter(DataLoader) draws for the evaluation that ends an epoch
 
     if rank == 0:
-        save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, args.out)
+        # A parameter that two modules share is saved once, as Hugging Face does.
+        state = dict(model.named_parameters()) | {name: model.state_dict()[name] for name, _ in model.named_buffers()
+                                                  if name in model.state_dict()}
+        save_file({name: tensor.detach().contiguous() for name, tensor in state.items()}, args.out)
         with open(args.losses, "w") as file:
             for step, value in enumerate(losses, start=first_step):
                 file.write(json.dumps({"step": step, "loss": value}) + "\n")

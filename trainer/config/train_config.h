@@ -21,8 +21,8 @@ struct TrainConfig {
   double adam_beta1 = 0.9;  // adam, adamw
   double adam_beta2 = 0.999;
   double adam_eps = 1e-8;
-  std::int64_t batch_size = 64;        // samples per rank and forward pass
-  std::int64_t eval_batch_size = 256;  // samples per rank
+  std::int64_t batch_size = 64;      // samples per rank and forward pass
+  std::int64_t eval_batch_size = 0;  // samples per rank; 0: 256, or batch_size for models of tokens
   std::int64_t max_epochs = 1;
   std::int64_t max_steps = -1;  // optimizer steps; -1: no limit
   std::int64_t accumulate_grad_batches = 1;
@@ -31,7 +31,9 @@ struct TrainConfig {
   bool shuffle = true;
   bool sync_batchnorm = false;  // batch norm over all ranks' batches
   bool drop_last = false;       // drop what the ranks cannot share evenly, instead of repeating samples
-  std::int64_t synthetic_samples = 4096;  // --data synthetic
+  std::int64_t synthetic_samples = 4096;  // --data synthetic and synthetic-tokens
+  std::int64_t sequence_length = 0;       // tokens of a sample; 0: the model's default
+  std::int64_t vocab_size = 0;            // 0: the data's own
 
   // How the learning rate changes: torch.optim.lr_scheduler's classes and their arguments.
   std::string lr_schedule = "constant";

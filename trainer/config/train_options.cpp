@@ -53,11 +53,26 @@ std::vector<Option<TrainConfig>> make_options() {
   const Rule positive = integer_between(1, kMostInt64);
   const Rule batch = integer_between(1, kMostInt);
   std::vector<Option<TrainConfig>> options = {
-      {"model", kWhat, &C::model, "NAME", "Model to train: mlp, convnet, resnet18 or resnet50", some_line()},
-      {"data", kWhat, &C::data, "DIR|NAME", "Folder with the data, or a known set: fashion-mnist, synthetic",
+      {"model", kWhat, &C::model, "NAME",
+       "Model to train: mlp, convnet, resnet18, resnet34, resnet50, resnet101, gpt2, gpt2-mini, bert-base or "
+       "bert-mini",
        some_line()},
-      {"synthetic-samples", kWhat, &C::synthetic_samples, "N", "Training samples of --data synthetic",
-       positive},
+      {"data", kWhat, &C::data, "DIR|NAME",
+       "Folder with the data (idx or CIFAR-10's), a known set (fashion-mnist, mnist, cifar10, synthetic, "
+       "synthetic-tokens), or for language models text:PATH (bytes) or tokens:PATH (llm.c's .bin, or "
+       "uint16), "
+       "PATH being a file or a folder",
+       some_line()},
+      {"sequence-length", kWhat, &C::sequence_length, "N",
+       "Tokens of one sample; 0: gpt2 1024, bert-base 512, the mini models 128",
+       integer_between(0, kMostInt)},
+      {"vocab-size", kWhat, &C::vocab_size, "N",
+       "Tokens that the data may hold; 0: text 256, GPT-2's 50257 in uint16 (BERT's 30522 without a header "
+       "for "
+       "bert models), Llama 3's 128256 in uint32",
+       integer_between(0, kMostInt)},
+      {"synthetic-samples", kWhat, &C::synthetic_samples, "N",
+       "Training samples of --data synthetic and synthetic-tokens", positive},
       {"shuffle", kWhat, &C::shuffle, "", "Visit the samples in a new random order every epoch",
        true_or_false()},
       {"drop-last", kWhat, &C::drop_last, "",
@@ -65,7 +80,8 @@ std::vector<Option<TrainConfig>> make_options() {
 
       {"batch-size", kOptimisation, &C::batch_size, "N", "Training samples per rank and forward pass", batch},
       {"eval-batch-size", kOptimisation, &C::eval_batch_size, "N",
-       "Samples per rank and forward pass when evaluating", batch},
+       "Samples per rank and forward pass when evaluating; 0: 256, or as --batch-size for language models",
+       integer_between(0, kMostInt)},
       {"accumulate-grad-batches", kOptimisation, &C::accumulate_grad_batches, "N",
        "Batches whose gradients make up one optimizer step", batch},
       {"max-epochs", kOptimisation, &C::max_epochs, "N", "Epochs to train", positive},
@@ -223,7 +239,11 @@ std::filesystem::path run_dir_of(const TrainConfig& config) {
   if (!config.run_dir.empty()) {
     return config.run_dir;
   }
-  std::filesystem::path data = std::filesystem::path(config.data).lexically_normal();
+  std::string path = config.data;
+  for (const std::string prefix : {"text:", "tokens:"}) {
+    if (path.starts_with(prefix)) path.erase(0, prefix.size());
+  }
+  std::filesystem::path data = std::filesystem::path(path).lexically_normal();
   if (!data.has_filename()) {  // a trailing slash
     data = data.parent_path();
   }

@@ -88,6 +88,10 @@ TEST(TrainOptions, RunFolderIsNamedAfterModelAndData) {
   EXPECT_EQ(run_dir_of(config), "runs/resnet18-flowers");
   config.data = "..";
   EXPECT_EQ(run_dir_of(config), "runs/resnet18-data");
+  config.data = "text:input.txt";
+  EXPECT_EQ(run_dir_of(config), "runs/resnet18-input.txt");
+  config.data = "tokens:/data/fineweb/";
+  EXPECT_EQ(run_dir_of(config), "runs/resnet18-fineweb");
   config.model = "../../etc";
   EXPECT_EQ(run_dir_of(config), "runs/..-..-etc-data");
   config.run_dir = "elsewhere";
