@@ -58,9 +58,11 @@ function(lockstep_add_test name)
   endif()
 endfunction()
 
-# lockstep_add_reference(TEST SCRIPT): before TEST runs, PyTorch writes what is expected of it: ctest runs
-# `python SCRIPT DIR` first, and TEST finds DIR in the environment as LOCKSTEP_REFERENCE_DIR.
+# lockstep_add_reference(TEST SCRIPT [LARGE]): before TEST runs, PyTorch writes what is expected of it: ctest runs
+# `python SCRIPT DIR` first, and TEST finds DIR in the environment as LOCKSTEP_REFERENCE_DIR. LARGE: DIR is removed
+# when TEST has run.
 function(lockstep_add_reference test script)
+  cmake_parse_arguments(arg "LARGE" "" "" ${ARGN})
   set(directory "${CMAKE_CURRENT_BINARY_DIR}/reference/${test}")
   cmake_path(ABSOLUTE_PATH script BASE_DIRECTORY "${CMAKE_CURRENT_SOURCE_DIR}" NORMALIZE)
   add_test(NAME ${test}.reference COMMAND "${LOCKSTEP_VENV}/bin/python" "${script}" "${directory}")
@@ -68,6 +70,10 @@ function(lockstep_add_reference test script)
     ENVIRONMENT "OMP_NUM_THREADS=1")
   set_property(TEST ${test} APPEND PROPERTY FIXTURES_REQUIRED ${test}.reference)
   set_property(TEST ${test} APPEND PROPERTY ENVIRONMENT "LOCKSTEP_REFERENCE_DIR=${directory}")
+  if(arg_LARGE)
+    add_test(NAME ${test}.reference_removed COMMAND "${CMAKE_COMMAND}" -E rm -rf "${directory}")
+    set_tests_properties(${test}.reference_removed PROPERTIES FIXTURES_CLEANUP ${test}.reference)
+  endif()
 endfunction()
 
 # lockstep_add_script_test(NAME COMMAND ... [LABELS ...] [TIMEOUT s] [SERIAL]): a test that is a script.

@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "launch/bench_command.h"
+#include "launch/file_command.h"
 #include "launch/rank_command.h"
 #include "launch/train_command.h"
 #include "sampler/data_error.h"
@@ -83,6 +84,10 @@ const std::vector<Command>& commands() {
        train_command_help},
       {"bench", "Measures collectives and training steps beside those of Gloo, MPI and PyTorch",
        run_bench_command, bench_command_help},
+      {"compare", "Says where two runs, checkpoints or weight files differ, to the bit", run_compare_command,
+       compare_command_help},
+      {"export", "Writes a run's weights and optimizer state for Python", run_export_command,
+       export_command_help},
       {"rank", "", run_rank_command, rank_command_help},
   };
   return table;

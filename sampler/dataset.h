@@ -10,7 +10,8 @@
 
 namespace lockstep {
 
-// B samples. For pictures: `data` is (B, C, H, W) float32 and `target` is (B) int64, on the CPU.
+// B samples, on the CPU. For pictures: `data` is (B, C, H, W) float32 and `target` is (B) int64. Sequences of
+// tokens are int64: token_dataset.h and masked_token_dataset.h say how they are laid out.
 struct Batch {
   at::Tensor data;
   at::Tensor target;
@@ -19,8 +20,13 @@ struct Batch {
 // What a model must know to adapt its first and last layer.
 struct DatasetShape {
   std::vector<std::int64_t> sample_sizes;  // one sample of `data`, for example {1, 28, 28}
-  std::int64_t num_classes = 0;
+  std::int64_t num_classes = 0;            // 0: the samples are sequences of tokens
+  std::int64_t sequence_length = 0;        // tokens of one sample; 0: the samples are none
+  std::int64_t vocabulary_size = 0;        // tokens are 0 to vocabulary_size - 1, special ones included
 };
+
+// What a model learns from tokens: to continue them, or to fill in masked ones.
+enum class TokenTask { kNextToken, kMaskedToken };
 
 class Dataset {
  public:

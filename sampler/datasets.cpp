@@ -3,13 +3,16 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <stdexcept>
 
+#include "sampler/cifar10_dataset.h"
 #include "sampler/data_error.h"
 #include "sampler/idx_dataset.h"
 #include "sampler/nearest_name.h"
 #include "sampler/synthetic_dataset.h"
+#include "sampler/token_sets.h"
 
 namespace lockstep {
 namespace {
@@ -33,7 +36,7 @@ std::filesystem::path find_folder(const std::string& name) {
     looked_in = folder.string() + " and " + looked_in;
   }
   if (std::filesystem::is_directory(system_folder, unreadable)) return system_folder;
-  throw DataError("data set " + name + " is not on this machine: looked for its idx files in " + looked_in +
+  throw DataError("data set " + name + " is not on this machine: looked for its files in " + looked_in +
                   "; name a folder that holds them, or set LOCKSTEP_DATA to the folder that " + name +
                   " is in");
 }
@@ -46,6 +49,15 @@ TrainAndTest open_fashion_mnist(const DatasetOptions&) {
 TrainAndTest open_mnist(const DatasetOptions&) {
   const IdxSetFacts facts{.num_classes = 10, .normalization = PixelNormalization{0.1307f, 0.3081f}};
   return open_idx("mnist", find_folder("mnist"), facts);
+}
+
+TrainAndTest open_cifar10(const std::string& name, const std::filesystem::path& folder) {
+  Cifar10TrainAndTest sets = open_cifar10_folder(name, folder);
+  return {std::move(sets.train), std::move(sets.test)};
+}
+
+TrainAndTest open_known_cifar10(const DatasetOptions&) {
+  return open_cifar10("cifar10", find_folder("cifar10"));
 }
 
 TrainAndTest open_synthetic(const DatasetOptions& options) {
@@ -65,7 +77,19 @@ struct Entry {
 constexpr Entry kDatasets[] = {
     {"fashion-mnist", open_fashion_mnist},
     {"mnist", open_mnist},
+    {"cifar10", open_known_cifar10},
     {"synthetic", open_synthetic},
+    {"synthetic-tokens", open_synthetic_tokens},
+};
+
+struct KindOfFile {
+  const char* prefix;
+  TokenFileKind kind;
+};
+
+constexpr KindOfFile kKindsOfFile[] = {
+    {"text:", TokenFileKind::kText},
+    {"tokens:", TokenFileKind::kTokens},
 };
 
 }  // namespace
@@ -74,11 +98,15 @@ TrainAndTest open_dataset(const std::string& data, const DatasetOptions& options
   for (const Entry& entry : kDatasets) {
     if (data == entry.name) return entry.open(options);
   }
+  for (const auto& [prefix, kind] : kKindsOfFile) {
+    if (data.starts_with(prefix)) return open_token_files(data.substr(std::strlen(prefix)), kind, options);
+  }
   std::error_code unreadable;  // counts as not there
   if (std::filesystem::is_directory(data, unreadable)) {
     const auto folder = std::filesystem::path(data).lexically_normal();
-    const auto name = folder.has_filename() ? folder.filename() : folder.parent_path().filename();
-    return open_idx(name.empty() ? data : name.string(), folder, {});
+    const auto last = folder.has_filename() ? folder.filename() : folder.parent_path().filename();
+    const std::string name = last.empty() ? data : last.string();
+    return is_cifar10_folder(folder) ? open_cifar10(name, folder) : open_idx(name, folder, {});
   }
   std::string known;
   for (const std::string& name : dataset_names()) known += (known.empty() ? "" : ", ") + name;
@@ -93,6 +121,7 @@ TrainAndTest open_dataset(const std::string& data, const DatasetOptions& options
 std::vector<std::string> dataset_names() {
   std::vector<std::string> names;
   for (const Entry& entry : kDatasets) names.emplace_back(entry.name);
+  for (const KindOfFile& kind : kKindsOfFile) names.push_back(std::string(kind.prefix) + "PATH");
   return names;
 }
 

@@ -1,5 +1,3 @@
-// A counter-based generator: hash(key + counter), with the finaliser of splitmix64 (Steele, Lea, Flood: Fast
-// splittable pseudorandom number generators, 2014). No state, so nothing depends on the order of requests.
 #include "sampler/synthetic_dataset.h"
 
 #include <ATen/ops/empty.h>
@@ -8,28 +6,13 @@
 #include <stdexcept>
 #include <utility>
 
+#include "sampler/counter_random.h"
+
 namespace lockstep {
 namespace {
 
 constexpr std::int64_t kBlock = 4;  // pixels on a side that share a template value
 constexpr std::int64_t kLargestSample = std::int64_t{1} << 28;  // elements
-
-std::uint64_t mix(std::uint64_t x) {
-  x += 0x9e3779b97f4a7c15u;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-  return x ^ (x >> 31);
-}
-
-// The key of an independent stream of numbers.
-std::uint64_t key(std::uint64_t seed, std::uint64_t purpose, std::uint64_t index) {
-  return mix(mix(mix(seed) + purpose) + index);
-}
-
-// The streams' purposes.
-constexpr std::uint64_t kTemplate = 1;
-constexpr std::uint64_t kLabel = 2;  // plus the split
-constexpr std::uint64_t kNoise = 4;  // plus the split
 
 // 32 random bits to the sum of two uniform 16-bit numbers: a triangle of mean 0 and variance 1 (the variance
 // of the sum is 2 * (2^32 - 1) / 12, and its mean is 2^16 - 1).
@@ -102,8 +85,10 @@ Batch SyntheticDataset::get_batch(std::span<const std::int64_t> indices) const {
       throw std::out_of_range("sample " + std::to_string(index) + " does not exist in " + description());
     }
     const auto sample = static_cast<std::uint64_t>(index);
-    const std::uint64_t label = key(seed_, kLabel + split, sample) % static_cast<std::uint64_t>(num_classes_);
-    write_sample(key(seed_, kNoise + split, sample), key(seed_, kTemplate, label), data);
+    const std::uint64_t label =
+        stream_key(seed_, kLabelStream + split, sample) % static_cast<std::uint64_t>(num_classes_);
+    write_sample(stream_key(seed_, kNoiseStream + split, sample), stream_key(seed_, kTemplateStream, label),
+                 data);
     data += planes_ * height_ * width_;
     *target++ = static_cast<std::int64_t>(label);
   }

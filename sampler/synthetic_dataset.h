@@ -7,10 +7,9 @@
 #include <vector>
 
 #include "sampler/dataset.h"
+#include "sampler/split.h"
 
 namespace lockstep {
-
-enum class Split { kTrain, kTest };
 
 // Learnable, but not by heart: each class has a template of +0.5 and -0.5 in blocks of 4 x 4 pixels, the same
 // for both splits; a sample is its class's template plus noise of mean 0 and variance 1, its class drawn

@@ -1,48 +1,57 @@
 #include "trainer/evaluation.h"
 
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/argmax.h>
-#include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/zeros.h>
 
 #include <vector>
 
+#include "comm/fold.h"
 #include "sampler/data_loader.h"
 #include "trainer/random_state.h"
 
 namespace lockstep {
 
 Evaluation evaluate(Model& model, const std::shared_ptr<const Dataset>& dataset, Communicator& communicator,
-                    const EvaluationOptions& options) {
+                    LogicalRanks& logical_ranks, const EvaluationOptions& options) {
   const at::NoGradGuard no_grad;
   model.eval();
   DataLoader loader(dataset, {.batch_size = options.batch_size,
                               .num_workers = options.num_workers,
                               .pin_memory = options.device.is_cuda()});
-  std::vector<std::int64_t> indices;
-  for (std::int64_t i = communicator.rank(); i < dataset->size(); i += communicator.world_size())
-    indices.push_back(i);
-  draw_data_loader_seed();
-  loader.start_epoch(std::move(indices));
-
-  // On the device, so that the host does not wait for each batch: the sum of losses, correct answers,
-  // samples.
-  const auto doubles = at::TensorOptions().dtype(at::kDouble);
-  const at::Tensor sums = at::zeros({3}, doubles.device(options.device));
-  while (const auto batch = loader.next()) {
-    const at::Tensor data = batch->data.to(options.device, /*non_blocking=*/true);
-    const at::Tensor target = batch->target.to(options.device, /*non_blocking=*/true);
-    const AutocastGuard autocast(options.precision, options.device.type());
-    const at::Tensor logits = model.forward(data).to(at::kFloat);
-    sums[0] += at::cross_entropy_loss(logits, target, {}, at::Reduction::Sum).to(at::kDouble);
-    sums[1] += logits.argmax(1).eq(target).sum().to(at::kDouble);
-    sums[2] += static_cast<double>(target.size(0));
+  // By logical rank and head the sum of losses, right answers, answers; on the device, so that the host does
+  // not wait for each batch.
+  const std::int64_t sums_per_rank = 3 * model.num_heads();
+  const at::Tensor sums = at::zeros({logical_ranks.world_size(), model.num_heads(), 3},
+                                    at::TensorOptions().dtype(at::kDouble).device(options.device));
+  for (int index = 0; index < logical_ranks.count(); ++index) {
+    const int rank = logical_ranks.first() + index;
+    logical_ranks.enter(index);
+    draw_data_loader_seed();
+    std::vector<std::int64_t> samples;
+    for (std::int64_t i = rank; i < dataset->size(); i += logical_ranks.world_size()) samples.push_back(i);
+    loader.start_epoch(std::move(samples));
+    at::Tensor own = sums[rank];
+    while (const auto batch = loader.next()) {
+      const at::Tensor data = batch->data.to(options.device, /*non_blocking=*/true);
+      const at::Tensor target = batch->target.to(options.device, /*non_blocking=*/true);
+      const AutocastGuard autocast(options.precision, options.device.type());
+      own += model.score(model.forward(data), target);
+    }
   }
   model.train();
-  const at::Tensor total = sums.to(at::kCPU);
-  communicator.all_reduce(total)->wait();
-  const double* values = total.const_data_ptr<double>();
-  return {values[0] / values[2], values[1] / values[2], static_cast<std::int64_t>(values[2])};
+  // Each row comes from one rank, so that this sum is exact; what decides bits is the next.
+  const at::Tensor rows = sums.to(at::kCPU);
+  communicator.all_reduce(rows)->wait();
+  std::vector<const void*> inputs;
+  for (int rank = 0; rank < logical_ranks.world_size(); ++rank) inputs.push_back(rows[rank].const_data_ptr());
+  std::vector<double> total(static_cast<std::size_t>(sums_per_rank));
+  void* const into = total.data();
+  fold_ranks({&into, 1}, inputs, 0, sums_per_rank,
+             ring_chunks(sums_per_rank, sizeof(double), logical_ranks.world_size()),
+             {.dtype = at::kDouble, .order = communicator.reduction_order()});
+  Evaluation evaluation{.accuracy = total[1] / total[2], .samples = dataset->size()};
+  for (std::size_t head = 0; head < total.size(); head += 3) evaluation.loss += total[head] / total[head + 2];
+  return evaluation;
 }
 
 }  // namespace lockstep

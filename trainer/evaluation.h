@@ -8,14 +8,15 @@
 
 #include "comm/communicator.h"
 #include "sampler/dataset.h"
+#include "trainer/logical_ranks.h"
 #include "trainer/models/model.h"
 #include "trainer/precision.h"
 
 namespace lockstep {
 
 struct Evaluation {
-  double loss = 0.0;      // cross entropy, the mean over all samples
-  double accuracy = 0.0;  // in [0, 1]
+  double loss = 0.0;      // cross entropy, the mean over all answers (samples, or tokens to predict)
+  double accuracy = 0.0;  // in [0, 1], of the first head's answers
   std::int64_t samples = 0;
 };
 
@@ -26,9 +27,10 @@ struct EvaluationOptions {
   at::Device device = at::kCPU;
 };
 
-// Rank r takes samples r, r + W, r + 2 W, ...: every sample counts once, whatever the numbers; a collective.
-// Leaves the model in training mode. All ranks' buffers should be equal before.
+// Logical rank r of L takes samples r, r + L, r + 2 L, ...: every sample counts once, whatever the numbers,
+// and the result has the same bits on any number of ranks; a collective. Leaves the model in training mode.
+// All ranks' buffers should be equal before.
 Evaluation evaluate(Model& model, const std::shared_ptr<const Dataset>& dataset, Communicator& communicator,
-                    const EvaluationOptions& options);
+                    LogicalRanks& logical_ranks, const EvaluationOptions& options);
 
 }  // namespace lockstep

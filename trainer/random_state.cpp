@@ -29,17 +29,6 @@ at::Tensor random_state(at::Device device) {
   return at::cat({cpu, state_of(at::globalContext().defaultGenerator(device))});
 }
 
-std::vector<at::Tensor> gather_random_states(at::Device device, Communicator& communicator) {
-  const at::Tensor mine = random_state(device);
-  at::Tensor all = at::empty({mine.numel() * communicator.world_size()}, mine.options());
-  communicator.all_gather(all, mine)->wait();
-  std::vector<at::Tensor> states;
-  for (int rank = 0; rank < communicator.world_size(); ++rank) {
-    states.push_back(all.narrow(0, rank * mine.numel(), mine.numel()).clone());
-  }
-  return states;
-}
-
 void set_random_state(const at::Tensor& state, at::Device device) {
   const std::int64_t wanted = random_state(device).numel();
   if (!state.defined() || state.scalar_type() != at::kByte || state.dim() != 1 || state.numel() != wanted) {

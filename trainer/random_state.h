@@ -1,13 +1,10 @@
-// The random state of a rank: saved, restored and seeded, so that a resumed run draws what it would have
+// The random state of a process: saved, restored and seeded, so that a resumed run draws what it would have
 // drawn.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <vector>
-
-#include "comm/communicator.h"
 
 namespace lockstep {
 
@@ -17,8 +14,6 @@ void seed_everything(std::uint64_t seed);
 
 // The default generators' state as bytes: the CPU's, followed by that of `device` if it is a GPU.
 at::Tensor random_state(at::Device device);
-// Every rank's, in rank order, on every rank; a collective.
-std::vector<at::Tensor> gather_random_states(at::Device device, Communicator& communicator);
 // Throws DataError if `state` was not made by random_state() for the same kind of device.
 void set_random_state(const at::Tensor& state, at::Device device);
 

@@ -1,19 +1,22 @@
 #include "trainer/run_identity.h"
 
+#include <ATen/Version.h>
+#include <torch/version.h>
+
 #include <algorithm>
 
 #include "sampler/data_error.h"
 
 namespace lockstep {
 
-Identity run_identity(const TrainConfig& config, const Communicator& communicator, const Dataset& train) {
-  return {
+Identity run_identity(const TrainConfig& config, int logical_ranks, const Dataset& train) {
+  Identity identity = {
       {"model", config.model},
       {"data", config.data},
       {"training samples", std::to_string(train.size())},
       {"optimizer", config.optimizer},
       {"seed", std::to_string(config.seed)},
-      {"ranks", std::to_string(communicator.world_size())},
+      {"ranks", std::to_string(logical_ranks)},
       {"batch size", std::to_string(config.batch_size)},
       {"accumulated batches", std::to_string(config.accumulate_grad_batches)},
       {"shuffle", config.shuffle ? "true" : "false"},
@@ -21,18 +24,48 @@ Identity run_identity(const TrainConfig& config, const Communicator& communicato
       {"sync batchnorm", config.sync_batchnorm ? "true" : "false"},
       {"precision", config.precision},
       {"communication hook", config.comm_hook},
+      {"reduction order", config.reduction_order},
+  };
+  const DatasetShape shape = train.shape();
+  if (shape.sequence_length > 0) {
+    identity.emplace_back("sequence length", std::to_string(shape.sequence_length));
+    identity.emplace_back("vocabulary", std::to_string(shape.vocabulary_size));
+  }
+  return identity;
+}
+
+Identity circumstances(const TrainConfig& config) {
+  return {
+      {"device", config.device},
+      {"processor", config.device == "cpu" ? at::get_cpu_capability() : "any"},
+      {"num threads", std::to_string(config.num_threads)},
+      {"LibTorch", TORCH_VERSION},
   };
 }
 
-void check_identity(const Identity& saved, const Identity& current) {
+namespace {
+
+std::string list_differences(const Identity& saved, const Identity& current, bool unknown_counts) {
   std::string differences;
   for (const auto& [name, value] : current) {
     const auto found = std::find_if(saved.begin(), saved.end(),
                                     [&, key = name](const auto& item) { return item.first == key; });
+    if (found == saved.end() && !unknown_counts) continue;
     const std::string was = found == saved.end() ? "unknown" : found->second;
     if (was == value) continue;
     differences += (differences.empty() ? "" : "; ") + name + " was " + was + ", is " + value;
   }
+  return differences;
+}
+
+}  // namespace
+
+std::string list_differences(const Identity& saved, const Identity& current) {
+  return list_differences(saved, current, /*unknown_counts=*/false);
+}
+
+void check_identity(const Identity& saved, const Identity& current) {
+  const std::string differences = list_differences(saved, current, /*unknown_counts=*/true);
   if (!differences.empty()) {
     throw DataError("the checkpoint is of another run: " + differences +
                     " (go on as before, choose another --run-dir, or start over with --fresh, which keeps "

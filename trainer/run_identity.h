@@ -6,7 +6,6 @@
 #include <utility>
 #include <vector>
 
-#include "comm/communicator.h"
 #include "sampler/dataset.h"
 #include "trainer/config/train_config.h"
 
@@ -14,8 +13,14 @@ namespace lockstep {
 
 using Identity = std::vector<std::pair<std::string, std::string>>;
 
-// Model, data and its size, seed, batch size, number of ranks and the like; kept in every checkpoint.
-Identity run_identity(const TrainConfig& config, const Communicator& communicator, const Dataset& train);
+// Model, data and its size, seed, batch size, number of logical ranks and the like; kept in every checkpoint.
+Identity run_identity(const TrainConfig& config, int logical_ranks, const Dataset& train);
+
+// What decides bits, too, but may be different where a run goes on: kind of device and processor, threads,
+// version of LibTorch.
+Identity circumstances(const TrainConfig& config);
+// "num threads was 1, is 2; ..." for what is in both and differs; empty if nothing is.
+std::string list_differences(const Identity& saved, const Identity& current);
 
 // Throws DataError that lists everything in which `saved` differs from `current`, and how to start anew
 // instead.

@@ -199,6 +199,7 @@ void RunReporter::finished(const std::string& reason, int exit_code, const Posit
   summary.num_parameters = state.facts.start.num_parameters;
   summary.data = state.facts.data;
   summary.world_size = state.facts.start.world_size;
+  summary.logical_world_size = state.facts.start.logical_world_size;
   summary.device = state.facts.start.device;
   summary.backend = state.facts.start.backend;
   summary.precision = state.facts.start.precision;

@@ -21,15 +21,20 @@
 #include "sampler/data_error.h"
 #include "trainer/config/config_file.h"
 #include "trainer/config/train_options.h"
+#include "trainer/exchange/python_checkpoint.h"
+#include "trainer/exchange/python_optimizer.h"
 #include "trainer/model_state.h"
 #include "trainer/models/models.h"
 #include "trainer/random_state.h"
 #include "trainer/run_identity.h"
 #include "trainer/start_up.h"
 #include "trainer/trainer.h"
+#include "trainer/update_options.h"
 
 namespace lockstep {
 namespace {
+
+constexpr std::int64_t kPicturesPerEvaluation = 256;  // at once
 
 // GPU `local_rank`, or one that several ranks share where there are fewer.
 at::Device choose_device(const std::string& asked_for, const Placement& placement) {
@@ -43,10 +48,17 @@ at::Device choose_device(const std::string& asked_for, const Placement& placemen
   return {at::kCUDA, static_cast<at::DeviceIndex>(placement.local_rank % gpus)};
 }
 
-int choose_num_threads(int asked_for, const Placement& placement) {
-  if (asked_for > 0) return asked_for;
+int choose_num_threads(const TrainConfig& config, const Placement& placement) {
+  if (config.num_threads > 0) return config.num_threads;
+  if (config.logical_world_size > 0) return 1;  // the same whatever the number of ranks
   if (std::getenv("OMP_NUM_THREADS") != nullptr) return at::get_num_threads();
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / placement.local_world_size);
+}
+
+// Of backends that add up in the order that they are told to.
+std::string order_of(const TrainConfig& config) {
+  if (config.reduction_order != "auto") return config.reduction_order;
+  return config.logical_world_size > 0 ? "tree" : "pytorch";
 }
 
 CommunicatorOptions communicator_options(const TrainConfig& config, const Placement& placement,
@@ -59,8 +71,7 @@ CommunicatorOptions communicator_options(const TrainConfig& config, const Placem
   options.master_addr = config.master_addr;
   options.master_port = config.master_port;
   // `auto` comes to fast with nccl, which takes no notice of it.
-  options.reduction_order = config.reduction_order == "auto" ? ReductionOrder::kPytorch
-                                                             : parse_reduction_order(config.reduction_order);
+  options.reduction_order = parse_reduction_order(order_of(config));
   return options;
 }
 
@@ -68,14 +79,25 @@ CommunicatorOptions communicator_options(const TrainConfig& config, const Placem
 TrainConfig resolve(TrainConfig config, const Communicator& communicator, at::Device device) {
   const bool nccl = communicator.backend() == "nccl";
   const bool ordered = config.reduction_order == "pytorch" || config.reduction_order == "tree";
-  if (nccl && ordered && communicator.world_size() > 2) {
+  if (nccl && ordered && config.logical_world_size == 0 && communicator.world_size() > 2) {
     throw AgreedStop(ExitCode::kUsage, "--reduction-order " + config.reduction_order +
                                            ": NCCL adds in an order of its own; use fast, or --backend mpi");
   }
-  if (config.reduction_order == "auto") config.reduction_order = nccl ? "fast" : "pytorch";
+  if (nccl && config.reduction_order == "pytorch" && config.logical_world_size > 0) {
+    throw AgreedStop(
+        ExitCode::kUsage,
+        "--reduction-order pytorch: with nccl logical ranks are added up in the order tree only");
+  }
+  if (config.reduction_order == "auto")
+    config.reduction_order = nccl && config.logical_world_size == 0 ? "fast" : order_of(config);
   if (communicator.backend() != "threads") config.backend = communicator.backend();
   config.device = device.is_cuda() ? "cuda" : "cpu";
   config.num_threads = at::get_num_threads();
+  if (config.eval_batch_size == 0) {
+    // A language model's logits take 4 bytes for every token of the vocabulary at every position.
+    const bool has_tokens = token_needs(config.model).sequence_length > 0;
+    config.eval_batch_size = has_tokens ? config.batch_size : kPicturesPerEvaluation;
+  }
   return config;
 }
 
@@ -83,6 +105,11 @@ DatasetOptions dataset_options(const TrainConfig& config) {
   DatasetOptions options;
   options.seed = config.seed;
   options.synthetic_samples = config.synthetic_samples;
+  const TokenNeeds needs = token_needs(config.model);
+  options.token_task = needs.task;
+  if (needs.sequence_length > 0) options.sequence_length = needs.sequence_length;
+  if (config.sequence_length > 0) options.sequence_length = config.sequence_length;
+  options.vocabulary_size = config.vocab_size;
   return options;
 }
 
@@ -114,7 +141,30 @@ struct RunFolder {
   RunDir dir;
   std::optional<RunDirLock> lock;
   std::optional<Checkpoint> checkpoint;
+  std::optional<Checkpoint> start;  // --init-from, where there is no checkpoint
 };
+
+// --init-from as a checkpoint whose state says no more than the file does.
+Checkpoint read_start(const TrainConfig& config) {
+  PythonCheckpoint python = read_python_checkpoint(config.init_from);
+  TrainState state;
+  state.step = python.step;
+  state.optimizer = std::move(python.optimizer);
+  state.random_states = std::move(python.random_states);
+  if (python.param_group) {
+    state.lr = python.param_group->lr.value_or(0.0);
+    const bool momentum_moves = config.lr_schedule == "one-cycle" && config.cycle_momentum;
+    for (const std::string& line :
+         differences(*python.param_group, config.optimizer, optimizer_options(config), momentum_moves)) {
+      std::fprintf(stderr, "lockstep: warning: %s: the optimizer's %s\n", config.init_from.c_str(),
+                   line.c_str());
+    }
+  }
+  for (const std::string& key : python.unused)
+    std::printf("%s: \"%s\" is of no use here\n", config.init_from.c_str(), key.c_str());
+  NamedTensors model = without_shared_names(std::move(python.model), config.model, config.init_from);
+  return {python.step, std::move(model), to_ivalue(state)};
+}
 
 void open_run_folder(const TrainConfig& config, RunFolder& folder) {
   folder.dir.create();
@@ -131,6 +181,7 @@ void open_run_folder(const TrainConfig& config, RunFolder& folder) {
     throw DataError("--resume: there is no checkpoint in " + folder.dir.checkpoints().string() +
                     "; leave --resume out to start a new run there, or name the right --run-dir");
   }
+  if (!config.init_from.empty() && !folder.checkpoint) folder.start = read_start(config);
 }
 
 // `config` as resolved, so that what `auto` chose is compared as well.
@@ -146,7 +197,8 @@ KeyValues data_facts(const TrainAndTest& data) {
   return {{"training samples", std::to_string(data.train->size())},
           {"test samples", std::to_string(data.test->size())},
           {"sample sizes", sizes.str()},
-          {"classes", std::to_string(data.train->shape().num_classes)}};
+          {"classes", std::to_string(data.train->shape().num_classes)},
+          {"vocabulary", std::to_string(data.train->shape().vocabulary_size)}};
 }
 
 int terminal_columns() {
@@ -170,15 +222,26 @@ SessionEnd train(const TrainConfig& config, Communicator& communicator, const Co
   const std::string difference = find_disagreement(everything_that_must_agree(config), communicator);
   if (!difference.empty()) throw AgreedStop(ExitCode::kUsage, "the ranks do not agree: " + difference);
 
+  std::optional<LogicalRanks> logical_ranks;
+  together(communicator, [&] {
+    logical_ranks.emplace(config.logical_world_size, communicator, device);
+    if (logical_ranks->count() > 1 && config.comm_hook != "none") {
+      throw std::invalid_argument("--comm-hook " + config.comm_hook + ": needs a rank for each of the " +
+                                  std::to_string(logical_ranks->world_size()) +
+                                  " logical ranks; leave it out, or start as many");
+    }
+  });
   TrainerParts parts{.config = config,
                      .communicator = shared,
                      .device = device,
+                     .logical_ranks = *logical_ranks,
                      .data = {},
                      .model = nullptr,
                      .checkpoint = {},
+                     .start = {},
                      .run_dir = RunDir(run_dir_of(config)),
                      .terminal_columns = terminal_columns()};
-  RunFolder folder{parts.run_dir, {}, {}};
+  RunFolder folder{parts.run_dir, {}, {}, {}};
   std::unique_ptr<Trainer> trainer;
   together(communicator, [&] { parts.data = data.get(); });
   const std::string other_data = find_disagreement(data_facts(parts.data), communicator);
@@ -195,13 +258,31 @@ SessionEnd train(const TrainConfig& config, Communicator& communicator, const Co
   parts.checkpoint = share_checkpoint(folder.checkpoint, communicator);
   together(communicator, [&] {
     if (!parts.checkpoint) return;
-    check_identity(train_state_from(parts.checkpoint->train_state).identity,
-                   run_identity(config, communicator, *parts.data.train));
+    const TrainState saved = train_state_from(parts.checkpoint->train_state);
+    check_identity(saved.identity, run_identity(config, parts.logical_ranks.world_size(), *parts.data.train));
     if (communicator.rank() == 0) {
-      load_into(parts.checkpoint->model, model_state(*parts.model), "the checkpoint's model.safetensors");
+      const std::string changes = list_differences(saved.circumstances, circumstances(config));
+      if (!changes.empty()) {
+        std::fprintf(stderr,
+                     "lockstep: warning: the last bits may not be those of a run that goes on where it "
+                     "was: %s\n",
+                     changes.c_str());
+      }
+      load_into(parts.checkpoint->model, model_state(*parts.model), "the checkpoint's model.safetensors",
+                "choose the --model that was saved, or start over with --fresh");
     }
   });
   folder.checkpoint.reset();
+  if (!parts.checkpoint && !config.init_from.empty()) {
+    const auto start = share_checkpoint(folder.start, communicator);
+    parts.start = train_state_from(start->train_state);
+    together(communicator, [&] {
+      if (communicator.rank() != 0) return;
+      load_into(folder.start->model, model_state(*parts.model), config.init_from,
+                "choose the --model that was saved, or another --init-from");
+    });
+    folder.start.reset();
+  }
   together(communicator, [&] { trainer = std::make_unique<Trainer>(std::move(parts)); });
   if (communicator.rank() == 0) write_config_file(folder.dir.config_file(), config);
   const ExitCode code = trainer->fit();
@@ -237,7 +318,7 @@ bool keep_heap_warm() {
 
 SessionEnd run_session(const TrainConfig& config, const Placement& placement) {
   const bool warm_heap = keep_heap_warm();
-  at::set_num_threads(choose_num_threads(config.num_threads, placement));
+  at::set_num_threads(choose_num_threads(config, placement));
   // Files are read while the ranks find each other.
   auto data =
       std::async(std::launch::async, [&] { return open_dataset(config.data, dataset_options(config)); });

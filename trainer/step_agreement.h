@@ -4,6 +4,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <span>
+
 #include "comm/communicator.h"
 #include "trainer/decision.h"
 
@@ -11,24 +13,29 @@ namespace lockstep {
 
 struct AgreedStep {
   Decision decision;       // the union of all ranks' votes
-  double mean_loss = 0.0;  // over ranks
+  double mean_loss = 0.0;  // over logical ranks
+  int first_bad_rank = 0;  // the first logical rank whose loss is not finite; their number if all are
 };
 
 // post() after the forward pass, wait() before the update: by then the vote has had the whole backward pass
 // to travel, so that it costs no time of its own. All ranks call both, once a step, in turn.
 class StepAgreement {
  public:
-  explicit StepAgreement(CommunicatorPtr communicator);
+  // `ranks` logical ranks, of which this rank's begin at `first`.
+  StepAgreement(CommunicatorPtr communicator, int ranks, int first);
 
-  // `loss` is this rank's, or 0 in a step whose loss nobody reads (on a GPU reading it would stop the host).
-  void post(Decision mine, double loss);
+  // `losses` are those of this rank's logical ranks, or zeros in a step whose losses nobody reads (on a GPU
+  // reading them would stop the host).
+  void post(Decision mine, std::span<const double> losses);
   // Blocks until every rank has voted. Throws CommError.
   AgreedStep wait();
 
  private:
   CommunicatorPtr communicator_;
-  at::Tensor ballot_;  // (1 + kDecisionFlagCount) float64 on the CPU: the sum of losses, then the number of
-                       // votes per flag
+  const int ranks_;
+  const int first_;
+  at::Tensor ballot_;  // (ranks + kDecisionFlagCount) float64 on the CPU: the losses, each from one rank and
+                       // 0 from the others, then the number of votes per flag
   WorkPtr work_;
 };
 

@@ -53,6 +53,11 @@ class Reader {
     if (!value.isString()) complain(name, "a string");
     return value.toStringRef();
   }
+  double number(const std::string& name) const {
+    const c10::IValue value = field(name);
+    if (!value.isDouble()) complain(name, "a float");
+    return value.toDouble();
+  }
   std::optional<double> optional_number(const std::string& name) const {
     const c10::IValue value = field(name);
     if (value.isNone()) return std::nullopt;
@@ -120,6 +125,24 @@ BucketHistory buckets_from(const c10::IValue& value) {
   return history;
 }
 
+using Names = std::vector<std::pair<std::string, std::string>>;
+
+c10::IValue names_to_ivalue(const Names& names) {
+  Dict dict = make_dict();
+  for (const auto& [name, value] : names) dict.insert(name, value);
+  return dict;
+}
+
+Names names_from(const Reader& reader, const std::string& name) {
+  Names names;
+  const Reader dict(reader.field(name), name + ".");
+  for (const auto& item : dict.dict()) {
+    if (!item.key().isString() || !item.value().isString()) reader.complain(name, "a dict of strings");
+    names.emplace_back(item.key().toStringRef(), item.value().toStringRef());
+  }
+  return names;
+}
+
 }  // namespace
 
 c10::IValue to_ivalue(const TrainState& state) {
@@ -133,8 +156,6 @@ c10::IValue to_ivalue(const TrainState& state) {
     item.insert("value", entry.value);
     optimizer.push_back(item);
   }
-  Dict identity = make_dict();
-  for (const auto& [name, value] : state.identity) identity.insert(name, value);
 
   Dict dict = make_dict();
   dict.insert("format_version", kFormatVersion);
@@ -147,9 +168,14 @@ c10::IValue to_ivalue(const TrainState& state) {
   dict.insert("test_accuracy", optional_number(state.test_accuracy));
   dict.insert("random_states", random_states);
   dict.insert("buckets", buckets_to_ivalue(state.buckets));
+  dict.insert("schedule", state.schedule);
+  dict.insert("schedule_steps", state.schedule_steps);
+  dict.insert("lr", state.lr);
+  dict.insert("momentum", optional_number(state.momentum));
   dict.insert("optimizer_name", state.optimizer_name);
   dict.insert("optimizer", optimizer);
-  dict.insert("identity", identity);
+  dict.insert("identity", names_to_ivalue(state.identity));
+  dict.insert("circumstances", names_to_ivalue(state.circumstances));
   return dict;
 }
 
@@ -173,16 +199,17 @@ TrainState train_state_from(const c10::IValue& value) {
     state.random_states.push_back(random_state.toTensor());
   }
   state.buckets = buckets_from(reader.field("buckets"));
+  state.schedule = reader.text("schedule");
+  state.schedule_steps = reader.count("schedule_steps");
+  state.lr = reader.number("lr");
+  state.momentum = reader.optional_number("momentum");
   state.optimizer_name = reader.text("optimizer_name");
   for (const c10::IValue& item : reader.list("optimizer").vec()) {
     const Reader entry(item, "optimizer.");
     state.optimizer.push_back({entry.count("parameter_index"), entry.text("name"), entry.tensor("value")});
   }
-  const Reader identity(reader.field("identity"), "identity.");
-  for (const auto& item : identity.dict()) {
-    if (!item.key().isString() || !item.value().isString()) reader.complain("identity", "a dict of strings");
-    state.identity.emplace_back(item.key().toStringRef(), item.value().toStringRef());
-  }
+  state.identity = names_from(reader, "identity");
+  if (reader.dict().contains("circumstances")) state.circumstances = names_from(reader, "circumstances");
   return state;
 }
 

@@ -17,17 +17,23 @@ namespace lockstep {
 struct TrainState {
   std::int64_t step = 0;                  // optimizer steps done
   std::int64_t epoch = 0;                 // the epoch under way, from 0
-  std::int64_t batch = 0;                 // batches of it that each rank has done
+  std::int64_t batch = 0;                 // batches of it that each logical rank has done
   std::int64_t samples_seen = 0;          // by all ranks together
-  std::optional<double> train_loss;       // of the last step whose loss was read, averaged over ranks
+  std::optional<double> train_loss;       // of the last step whose loss was read, averaged over logical ranks
   std::optional<double> test_loss;        // of the last evaluation
   std::optional<double> test_accuracy;    // in [0, 1]
-  std::vector<at::Tensor> random_states;  // by rank
+  std::vector<at::Tensor> random_states;  // by logical rank
   BucketHistory buckets;
+  std::string schedule;             // LrScheduler::description()
+  std::int64_t schedule_steps = 0;  // that it has taken
+  double lr = 0.0;                  // for the next step
+  std::optional<double> momentum;   // for the next step, where the schedule moves it
   std::string optimizer_name;
   std::vector<OptimizerStateEntry> optimizer;
   // What must be the same for the run to go on with the same bits: option names and values.
   std::vector<std::pair<std::string, std::string>> identity;
+  // What decides bits beside it and may change on the way (trainer/run_identity.h).
+  std::vector<std::pair<std::string, std::string>> circumstances;
 };
 
 // As train_state.pt holds it: dicts, lists, numbers, strings and tensors, which torch.load opens

@@ -1,9 +1,6 @@
 #include "trainer/trainer.h"
 
 #include <ATen/Parallel.h>
-#include <ATen/ops/cross_entropy_loss.h>
-#include <ATen/ops/empty.h>
-#include <ATen/ops/full.h>
 
 #include <algorithm>
 #include <chrono>
@@ -22,6 +19,7 @@
 #include "trainer/run_identity.h"
 #include "trainer/signals.h"
 #include "trainer/start_up.h"
+#include "trainer/update_options.h"
 
 namespace lockstep {
 namespace {
@@ -40,27 +38,37 @@ Trainer::Trainer(TrainerParts parts)
       model_(std::move(parts.model)),
       run_dir_(std::move(parts.run_dir)),
       precision_(parse_precision(config_.precision)),
-      sampler_(data_.train->size(), communicator_->world_size(), communicator_->rank(),
-               {.shuffle = config_.shuffle, .seed = config_.seed, .drop_last = config_.drop_last}),
-      loader_(data_.train, {.batch_size = config_.batch_size,
-                            .num_workers = config_.num_workers,
-                            .pin_memory = device_.is_cuda()}),
-      agreement_(communicator_) {
+      logical_ranks_(parts.logical_ranks),
+      agreement_(communicator_, logical_ranks_.world_size(), logical_ranks_.first()) {
+  for (int index = 0; index < logical_ranks_.count(); ++index) {
+    feeds_.emplace_back(
+        DistributedSampler(
+            data_.train->size(), logical_ranks_.world_size(), logical_ranks_.first() + index,
+            {.shuffle = config_.shuffle, .seed = config_.seed, .drop_last = config_.drop_last}),
+        data_.train,
+        DataLoaderOptions{.batch_size = config_.batch_size,
+                          .num_workers = config_.num_workers,
+                          .pin_memory = device_.is_cuda()});
+  }
   for (const at::Tensor& parameter : model_->parameters()) {
     if (parameter.requires_grad()) parameters_.push_back(parameter);
   }
-  state_.identity = run_identity(config_, *communicator_, *data_.train);
+  schedule_ = make_lr_scheduler(config_, config_.lr_interval == "epoch" ? config_.max_epochs : total_steps());
+  state_.identity = run_identity(config_, logical_ranks_.world_size(), *data_.train);
+  state_.circumstances = circumstances(config_);
   DdpOptions ddp_options;
   ddp_options.reducer.bucket_cap_bytes = static_cast<std::int64_t>(config_.bucket_cap_mb * 1024 * 1024);
   ddp_options.reducer.first_bucket_cap_bytes =
       std::min(ddp_options.reducer.first_bucket_cap_bytes, ddp_options.reducer.bucket_cap_bytes);
   ddp_options.reducer.choose_bucket_caps = config_.bucket_cap == "auto";
+  if (config_.logical_world_size > 0) ddp_options.reducer.logical_ranks = logical_ranks_.count();
   ddp_options.reducer.hook = create_communication_hook(config_.comm_hook);
   ddp_.emplace(model_, communicator_, ddp_options);
   make_optimizer();
   // From here on ranks draw different numbers (dropout): rank r as after torch.manual_seed(seed + r).
-  seed_everything(config_.seed + static_cast<std::uint64_t>(communicator_->rank()));
+  logical_ranks_.seed(config_.seed);
   if (parts.checkpoint) restore(*parts.checkpoint);
+  if (parts.start) start_from(*parts.start);
   if (communicator_->rank() == 0) {
     RunFacts run_facts = facts();
     run_facts.terminal_columns = parts.terminal_columns;
@@ -76,9 +84,11 @@ Trainer::Trainer(TrainerParts parts)
                      std::to_string(batches_per_epoch()) + ")");
       reporter_->happened("resume", position(), "from " + run_dir_.checkpoint(state_.step).string());
     }
+    if (parts.start) announce(*parts.start);
   }
   if (parts.checkpoint) saved_step_ = state_.step;
   if (config_.trace) make_tracer();
+  if (config_.record_hashes) make_hashes();
 }
 
 Trainer::~Trainer() = default;
@@ -97,8 +107,7 @@ void Trainer::make_tracer() {
 // Sharing the update out costs nothing where ranks share memory, and saves most of its work and memory.
 // Elsewhere the parameters have to travel once more, so it has to be asked for.
 void Trainer::make_optimizer() {
-  const OptimizerOptions options{
-      .lr = config_.lr, .momentum = config_.momentum, .weight_decay = config_.weight_decay};
+  const OptimizerOptions options = optimizer_options(config_, *schedule_);
   const bool pays = ddp_->reducer().can_defer() && communicator_->world_size() > 1;
   if (config_.shard_optimizer == "on" || (config_.shard_optimizer == "auto" && pays)) {
     auto sharded = std::make_unique<ShardedOptimizer>(config_.optimizer, parameters_, options,
@@ -120,25 +129,26 @@ std::string Trainer::how_it_updates() const {
 
 void Trainer::restore(const Checkpoint& checkpoint) {
   TrainState saved = train_state_from(checkpoint.train_state);
-  const auto rank = static_cast<std::size_t>(communicator_->rank());
-  if (saved.random_states.size() != static_cast<std::size_t>(communicator_->world_size())) {
-    throw DataError("checkpoint: random states of " + std::to_string(saved.random_states.size()) +
-                    " ranks, not of " + std::to_string(communicator_->world_size()));
-  }
-  set_random_state(saved.random_states[rank], device_);
+  check_identity({{"learning-rate schedule", saved.schedule}},
+                 {{"learning-rate schedule", schedule_->description()}});
+  logical_ranks_.set_random_states(saved.random_states);
   try {
     ddp_->reducer().load_history(saved.buckets);
   } catch (const std::invalid_argument& error) {
     throw DataError(std::string("checkpoint: ") + error.what());
   }
   optimizer_->load_state(saved.optimizer);
+  // A learning rate that is constant may be changed on the way.
+  schedule_->resume(saved.schedule_steps, schedule_->changes() ? saved.lr : config_.lr);
+  apply(*schedule_, *optimizer_);
+  saved.circumstances = circumstances(config_);
   state_ = std::move(saved);
   state_.random_states.clear();
   state_.optimizer.clear();
 }
 
 std::int64_t Trainer::batches_per_epoch() const {
-  return ceil_div(sampler_.samples_per_rank(), config_.batch_size);
+  return ceil_div(feeds_.front().sampler.samples_per_rank(), config_.batch_size);
 }
 std::int64_t Trainer::steps_per_epoch() const {
   return ceil_div(batches_per_epoch(), config_.accumulate_grad_batches);
@@ -166,6 +176,7 @@ RunFacts Trainer::facts() const {
   facts.config = config_;
   StartRecord& start = facts.start;
   start.world_size = communicator_->world_size();
+  start.logical_world_size = logical_ranks_.world_size();
   start.device = device_.is_cuda() ? "cuda" : "cpu";
   start.backend = communicator_->backend();
   start.precision = config_.precision;
@@ -197,8 +208,12 @@ ExitCode Trainer::fit() {
       run_evaluation();  // what a run that ends in mid-epoch does last is not in its checkpoint
   }
   while (!complete()) {
-    if (state_.batch == 0) draw_data_loader_seed();
-    loader_.start_epoch(sampler_.indices(state_.epoch), state_.batch);
+    for (int index = 0; index < logical_ranks_.count(); ++index) {
+      Feed& feed = feeds_[static_cast<std::size_t>(index)];
+      logical_ranks_.enter(index);
+      if (state_.batch == 0) draw_data_loader_seed();
+      feed.loader.start_epoch(feed.sampler.indices(state_.epoch), state_.batch);
+    }
     while (state_.batch < batches_per_epoch() && !complete()) {
       const bool pause = train_step() && !complete();  // a run that is complete has nothing to pause
       const auto every = save_every_steps();
@@ -221,6 +236,7 @@ void Trainer::finish_epoch() {
     return;
   }
   run_evaluation();
+  step_schedule("epoch");
   ++state_.epoch;
   state_.batch = 0;
   save();
@@ -246,28 +262,33 @@ bool Trainer::train_step() {
     ddp_->reducer().set_trace(trace());
   }
   timer_.begin_step();
+  if (hashes_) hashes_->begin_step();
   const std::int64_t batches = std::min(config_.accumulate_grad_batches, batches_per_epoch() - state_.batch);
   const bool log = logs_this_step();
   const bool read_loss = reads_loss(batches);
   const std::int64_t samples_before = state_.samples_seen;
   optimizer_->zero_grad();
 
-  const double mine = forward_and_backward(batches, read_loss);
+  forward_and_backward(batches, read_loss);
   timer_.begin(StepPart::kExposedCommunication);
   const AgreedStep agreed = agreement_.wait();
   timer_.begin(StepPart::kOptimizer);
-  if (agreed.decision.has(DecisionFlag::kNonFiniteLoss)) stop_for_bad_loss(mine);
+  if (agreed.decision.has(DecisionFlag::kNonFiniteLoss)) stop_for_bad_loss(agreed.first_bad_rank);
   std::optional<double> grad_norm;
+  if (sharded_ != nullptr && (config_.gradient_clip_val > 0.0 || hashes_)) sharded_->average_gradients();
   if (config_.gradient_clip_val > 0.0) {
-    if (sharded_ != nullptr) sharded_->average_gradients();
     const at::Tensor norm = clip_grad_norm(parameters_, config_.gradient_clip_val);
     if (log) grad_norm = norm.item<double>();
   }
+  if (hashes_) hashes_->reduced();
   optimizer_->step();
   if (sharded_ != nullptr) timer_.add_exposed_communication(sharded_->exposed_wait_s());
   timer_.begin(StepPart::kOther);
   ++state_.step;
   state_.batch += batches;
+  if (hashes_) hashes_->end_step(state_.step, model_state(*model_));
+  const double lr = optimizer_->lr();
+  step_schedule("step");
   if (read_loss) state_.train_loss = agreed.mean_loss;
   const StepTimes times = timer_.end_step();
   if (tracer_) tracer_->end_step();
@@ -277,7 +298,7 @@ bool Trainer::train_step() {
                         .loss = read_loss ? std::optional(agreed.mean_loss) : std::nullopt,
                         .times = times,
                         .log = log,
-                        .lr = optimizer_->lr(),
+                        .lr = lr,
                         .grad_norm = grad_norm,
                         .bytes_sent = communicator_->bytes_sent()});
     if (const auto remark = ddp_->reducer().take_remark()) reporter_->say(*remark);
@@ -285,50 +306,56 @@ bool Trainer::train_step() {
   return agreed.decision.has(DecisionFlag::kPause);
 }
 
-// The mean gradient of `batches` batches, each loss divided by their number; only the last backward pass
-// communicates. The vote is posted before that one, to travel under it. Returns this rank's mean loss, or 0
-// where nobody reads it.
-double Trainer::forward_and_backward(std::int64_t batches, bool read_loss) {
-  double loss_sum = 0.0;
-  for (std::int64_t i = 0; i < batches; ++i) {
-    const bool last = i + 1 == batches;
-    timer_.begin(StepPart::kData);
-    const auto batch = loader_.next();
-    if (!batch) throw std::logic_error("the data loader ended before the epoch did");
-    const at::Tensor data = batch->data.to(device_, /*non_blocking=*/true);
-    const at::Tensor target = batch->target.to(device_, /*non_blocking=*/true);
-    state_.samples_seen += target.size(0) * communicator_->world_size();
-
-    timer_.begin(StepPart::kForward);
-    std::optional<DistributedDataParallel<Model>::NoSync> no_sync;
-    if (!last) no_sync.emplace(*ddp_);
-    at::Tensor loss;
-    {
-      const AutocastGuard autocast(precision_, device_.type());
-      loss = at::cross_entropy_loss(ddp_->forward(data).to(at::kFloat), target);
-    }
-    if (batches > 1) loss = loss / static_cast<double>(batches);
-    if (read_loss) loss_sum += loss.detach().item<double>();
-    if (last) {
-      Decision mine;
-      if (pause_requested()) mine.add(DecisionFlag::kPause);
-      if (!std::isfinite(loss_sum)) mine.add(DecisionFlag::kNonFiniteLoss);
-      agreement_.post(mine, loss_sum);
-    }
-    timer_.begin(StepPart::kBackward);
-    loss.backward();
-    if (last) timer_.add_exposed_communication(ddp_->reducer().times().exposed_wait_s);
+// The mean gradient of `batches` batches of each logical rank, each loss divided by their number; only the
+// last backward pass communicates. The vote is posted before that one, to travel under it. Losses stay 0
+// where nobody reads them.
+void Trainer::forward_and_backward(std::int64_t batches, bool read_loss) {
+  losses_.assign(feeds_.size(), 0.0);
+  for (std::size_t index = 0; index < feeds_.size(); ++index) {
+    logical_ranks_.enter(static_cast<int>(index));
+    if (hashes_) hashes_->begin_rank(static_cast<int>(index));
+    for (std::int64_t i = 0; i < batches; ++i)
+      forward_and_backward_of(index, i + 1 == batches, batches, read_loss);
   }
-  return loss_sum;
 }
 
-// All ranks come here together, so a collective may find out where it began.
-void Trainer::stop_for_bad_loss(double mine) {
-  const int candidate = std::isfinite(mine) ? communicator_->world_size() : communicator_->rank();
-  const at::Tensor first = at::full({1}, candidate, at::TensorOptions().dtype(at::kInt));
-  communicator_->all_reduce(first, ReduceOp::kMin)->wait();
-  const std::string where =
-      "step " + std::to_string(state_.step + 1) + ", rank " + std::to_string(first.item<int>());
+// One batch of a logical rank, its last in this step or not.
+void Trainer::forward_and_backward_of(std::size_t index, bool last, std::int64_t batches, bool read_loss) {
+  timer_.begin(StepPart::kData);
+  const auto batch = feeds_[index].loader.next();
+  if (!batch) throw std::logic_error("the data loader ended before the epoch did");
+  if (hashes_) hashes_->inputs(batch->data, batch->target);
+  const at::Tensor data = batch->data.to(device_, /*non_blocking=*/true);
+  const at::Tensor target = batch->target.to(device_, /*non_blocking=*/true);
+  if (index == 0) state_.samples_seen += target.size(0) * logical_ranks_.world_size();
+
+  timer_.begin(StepPart::kForward);
+  std::optional<DistributedDataParallel<Model>::NoSync> no_sync;
+  if (!last) no_sync.emplace(*ddp_);
+  at::Tensor loss;
+  {
+    const AutocastGuard autocast(precision_, device_.type());
+    loss = model_->loss(ddp_->forward(data), target);
+  }
+  if (batches > 1) loss = loss / static_cast<double>(batches);
+  if (read_loss) losses_[index] += loss.detach().item<double>();
+  const bool averages = last && index + 1 == feeds_.size();
+  if (averages) vote();
+  timer_.begin(StepPart::kBackward);
+  loss.backward();
+  if (averages) timer_.add_exposed_communication(ddp_->reducer().times().exposed_wait_s);
+}
+
+void Trainer::vote() {
+  Decision mine;
+  if (pause_requested()) mine.add(DecisionFlag::kPause);
+  if (!std::all_of(losses_.begin(), losses_.end(), [](double loss) { return std::isfinite(loss); }))
+    mine.add(DecisionFlag::kNonFiniteLoss);
+  agreement_.post(mine, losses_);
+}
+
+void Trainer::stop_for_bad_loss(int rank) {
+  const std::string where = "step " + std::to_string(state_.step + 1) + ", rank " + std::to_string(rank);
   if (reporter_) reporter_->happened("stop", position(), "the loss is not finite at " + where);
   end(ExitCode::kBadInput, "non_finite_loss");
   throw AgreedStop(ExitCode::kBadInput,
@@ -351,7 +378,7 @@ void Trainer::run_evaluation() {
   const auto begin = std::chrono::steady_clock::now();
   const TraceSpan span(trace(), "run", "evaluation");
   ddp_->sync_buffers();
-  const Evaluation result = evaluate(*model_, data_.test, *communicator_,
+  const Evaluation result = evaluate(*model_, data_.test, *communicator_, logical_ranks_,
                                      {.batch_size = config_.eval_batch_size,
                                       .num_workers = config_.num_workers,
                                       .precision = precision_,
@@ -369,9 +396,14 @@ void Trainer::save() {
   if (saved_step_ == state_.step && state_.batch != 0) return;
   const TraceSpan span(trace(), "run", "checkpoint");
   communicator_->barrier();  // on a GPU a sum that failed shows here, before what it spoilt is saved
+  ddp_->sync_buffers();      // where the last to pass forward here was not logical rank 0
   stop_for_bad_parameters();
   saved_step_ = state_.step;
-  state_.random_states = gather_random_states(device_, *communicator_);
+  state_.random_states = logical_ranks_.gather_random_states(*communicator_);
+  state_.schedule = schedule_->description();
+  state_.schedule_steps = schedule_->steps();
+  state_.lr = schedule_->lr();
+  state_.momentum = schedule_->momentum();
   state_.optimizer = optimizer_->state();  // a collective where the ranks share it out
   if (checkpoints_) {
     const auto begin = std::chrono::steady_clock::now();

@@ -1,9 +1,11 @@
 // Trainer: the training loop of one rank. It wires the rooms together and holds the run's state.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "comm/communicator.h"
 #include "comm/distributed_data_parallel.h"
@@ -12,8 +14,11 @@
 #include "sampler/distributed_sampler.h"
 #include "trainer/checkpoint/checkpoint_manager.h"
 #include "trainer/config/train_config.h"
+#include "trainer/hashes/hash_recorder.h"
+#include "trainer/logical_ranks.h"
 #include "trainer/metrics/step_timer.h"
 #include "trainer/models/model.h"
+#include "trainer/optim/lr_schedule.h"
 #include "trainer/optim/sharded_optimizer.h"
 #include "trainer/precision.h"
 #include "trainer/run_dir/exit_code.h"
@@ -30,10 +35,14 @@ struct TrainerParts {
   TrainConfig config;
   CommunicatorPtr communicator;
   at::Device device = at::kCPU;
+  LogicalRanks logical_ranks;
   TrainAndTest data;
   std::shared_ptr<Model> model;  // on `device`; rank 0's counts, the others get it
   // Where to go on, the same on all ranks; its model is in `model` already, and it belongs to this run.
   std::optional<Checkpoint> checkpoint;
+  // Otherwise, with --init-from: the step, optimizer state, learning rate and random states that it has; its
+  // weights are in `model` already.
+  std::optional<TrainState> start;
   RunDir run_dir;
   int terminal_columns = 0;
 };
@@ -56,16 +65,22 @@ class Trainer {
 
  private:
   void restore(const Checkpoint& checkpoint);
+  void start_from(const TrainState& start);
+  void announce(const TrainState& start);
   void save();
   bool train_step();
   void make_tracer();
+  void make_hashes();
   TraceRecorder* trace() { return tracer_ ? tracer_->recorder() : nullptr; }  // null: nothing is recorded now
   void make_optimizer();
+  void step_schedule(const char* interval);
   std::string how_it_updates() const;
   bool logs_this_step() const;
   bool reads_loss(std::int64_t batches) const;
-  double forward_and_backward(std::int64_t batches, bool read_loss);
-  void stop_for_bad_loss(double mine);
+  void forward_and_backward(std::int64_t batches, bool read_loss);
+  void forward_and_backward_of(std::size_t index, bool last, std::int64_t batches, bool read_loss);
+  void vote();
+  void stop_for_bad_loss(int rank);
   void stop_for_bad_parameters();
   void run_evaluation();
   void finish_epoch();
@@ -85,15 +100,25 @@ class Trainer {
   std::shared_ptr<Model> model_;
   RunDir run_dir_;
   Precision precision_;
-  DistributedSampler sampler_;
-  DataLoader loader_;
+  LogicalRanks logical_ranks_;
+  // Of each logical rank of this process.
+  struct Feed {
+    Feed(DistributedSampler samples, const std::shared_ptr<const Dataset>& data, DataLoaderOptions options)
+        : sampler(samples), loader(data, options) {}
+    DistributedSampler sampler;
+    DataLoader loader;
+  };
+  std::deque<Feed> feeds_;
   std::optional<DistributedDataParallel<Model>> ddp_;
   std::vector<at::Tensor> parameters_;  // those that train
   std::unique_ptr<Optimizer> optimizer_;
+  std::optional<LrScheduler> schedule_;
   ShardedOptimizer* sharded_ = nullptr;  // optimizer_, where it is one
   StepAgreement agreement_;
+  std::vector<double> losses_;  // of this step, by logical rank of this process
   StepTimer timer_;
-  std::optional<StepTracer> tracer_;  // with --trace
+  std::optional<StepTracer> tracer_;    // with --trace
+  std::optional<HashRecorder> hashes_;  // with --record-hashes
   TrainState state_;
   std::optional<CheckpointManager> checkpoints_;  // rank 0
   std::optional<RunReporter> reporter_;           // rank 0

@@ -99,7 +99,9 @@ const std::vector<Option<StepConfig>>& step_options() {
         {"workload", kWhat, &C::workload, "NAMES", "Models and batches to time: all, or some of " + names,
          list_of(choices)},
         {"model", kWhat, &C::model, "NAME",
-         "One model instead, with the sizes below: mlp, convnet, resnet18 or resnet50", any_line()},
+
+         "One model instead, with the sizes below: mlp, convnet, resnet18, resnet34, resnet50 or resnet101",
+         any_line()},
         {"hidden", kWhat, &C::hidden, "SIZES", "Widths of the hidden layers of --model mlp", list_of_sizes()},
         {"sample-sizes", kWhat, &C::sample_sizes, "SIZES", "One sample of --model", list_of_sizes()},
         {"num-classes", kWhat, &C::num_classes, "N", "Classes of --model", integer_between(1, kMost)},

@@ -39,7 +39,7 @@ class ConvNet(nn.Module):
         return self.fc2(F.relu(self.fc1(x.flatten(1))))
 
 
-# From here on: torchvision/models/resnet.py (0.26), reduced to what ResNet-18 and ResNet-50 use; only the stem can be small.
+# From here on: torchvision/models/resnet.py (0.26), reduced to what ResNet-18 to ResNet-101 use; only the stem can be small.
 def conv3x3(in_planes, out_planes, stride=1):
     return nn.Conv2d(in_planes, out_planes, kernel_size=3, stride=stride, padding=1, bias=False)
 
@@ -180,6 +180,10 @@ def create_model(name, sample_sizes, num_classes, hidden=(512, 512)):
         return ConvNet(*sample_sizes, num_classes)
     if name == "resnet18":
         return ResNet(BasicBlock, (2, 2, 2, 2), *sample_sizes, num_classes)
+    if name == "resnet34":
+        return ResNet(BasicBlock, (3, 4, 6, 3), *sample_sizes, num_classes)
     if name == "resnet50":
         return ResNet(Bottleneck, (3, 4, 6, 3), *sample_sizes, num_classes)
+    if name == "resnet101":
+        return ResNet(Bottleneck, (3, 4, 23, 3), *sample_sizes, num_classes)
     raise ValueError(f"unknown model {name}")

@@ -100,6 +100,59 @@ struct Masked : torch::nn::Module {
   at::Tensor mask;
 };
 
+// Parameters and buffers after three steps of four ranks with two batches each.
+std::vector<at::Tensor> train_four_ranks(int world_size) {
+  std::vector<at::Tensor> result;
+  const int logical_ranks = 4 / world_size;
+  testing::run_ranks(world_size, [&](Communicator& comm) {
+    auto net = net_of_rank(comm.rank());
+    {
+      const at::NoGradGuard no_grad;
+      net->first->weight.copy_(inputs_of(2, 1).slice(0, 0, 3));  // no parameter is like another
+    }
+    DdpOptions options;
+    options.reducer.logical_ranks = world_size == 4 ? 0 : logical_ranks;
+    DistributedDataParallel<Net> ddp(net, borrow(comm), options);
+    for (int step = 0; step < 3; ++step) {
+      ddp.module().zero_grad();
+      for (int rank = comm.rank() * logical_ranks; rank < (comm.rank() + 1) * logical_ranks; ++rank) {
+        {
+          const auto no_sync = ddp.no_sync();
+          ddp.forward(inputs_of(rank, 2 * step)).pow(2).mean().backward();
+        }
+        ddp.forward(inputs_of(rank, 2 * step + 1)).pow(2).mean().backward();
+      }
+      const at::NoGradGuard no_grad;
+      for (at::Tensor& parameter : ddp.module().parameters()) parameter.sub_(parameter.grad(), 0.01);
+    }
+    ddp.sync_buffers();
+    if (comm.rank() != 0) return;
+    for (const at::Tensor& tensor : ddp.module().parameters()) result.push_back(tensor.detach().clone());
+    for (const at::Tensor& tensor : ddp.module().buffers()) result.push_back(tensor.clone());
+  });
+  return result;
+}
+
+TEST(DistributedDataParallelTest, LogicalRanksGiveTheSameModelOnAnyNumberOfRanks) {
+  const std::vector<at::Tensor> expected = train_four_ranks(4);
+  ASSERT_EQ(expected.size(), 9U);  // 6 parameters, 3 buffers
+  for (const int world_size : {1, 2}) {
+    const std::vector<at::Tensor> actual = train_four_ranks(world_size);
+    ASSERT_EQ(actual.size(), expected.size());
+    for (std::size_t i = 0; i < expected.size(); ++i)
+      EXPECT_TRUE(at::equal(actual[i], expected[i])) << world_size << " ranks, tensor " << i;
+  }
+}
+
+TEST(DistributedDataParallelTest, SeveralLogicalRanksNeedBuffersToBeBroadcast) {
+  testing::run_ranks(1, [](Communicator& comm) {
+    DdpOptions options;
+    options.broadcast_buffers = false;
+    options.reducer.logical_ranks = 2;
+    EXPECT_THROW(DistributedDataParallel<Net>(net_of_rank(0), borrow(comm), options), std::invalid_argument);
+  });
+}
+
 TEST(DistributedDataParallelTest, BuffersOfAnyDtypeAreBroadcast) {
   testing::run_ranks(2, [](Communicator& comm) {
     auto module = std::make_shared<Masked>();

@@ -19,11 +19,15 @@ CASES = {  # the test has the same table
     "sgd_momentum": lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9),
     "sgd_weight_decay": lambda p: torch.optim.SGD(p, lr=0.1, weight_decay=1e-2),
     "sgd_momentum_weight_decay": lambda p: torch.optim.SGD(p, lr=0.03, momentum=0.85, weight_decay=5e-4),
+    "sgd_nesterov": lambda p: torch.optim.SGD(p, lr=0.02, momentum=0.9, nesterov=True),
+    "sgd_nesterov_weight_decay": lambda p: torch.optim.SGD(p, lr=0.02, momentum=0.8, weight_decay=1e-3, nesterov=True),
+    "sgd_dampening": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, dampening=0.3, weight_decay=1e-4),
     "adam": lambda p: torch.optim.Adam(p, lr=1e-3),
     "adam_weight_decay": lambda p: torch.optim.Adam(p, lr=3e-3, weight_decay=0.02),
     "adamw": lambda p: torch.optim.AdamW(p, lr=1e-3, weight_decay=0.0),
     "adamw_weight_decay": lambda p: torch.optim.AdamW(p, lr=3e-3, weight_decay=0.01),
     "adamw_betas": lambda p: torch.optim.AdamW(p, lr=1e-2, betas=(0.8, 0.95), eps=1e-6, weight_decay=0.1),
+    "adamw_small_beta1": lambda p: torch.optim.AdamW(p, lr=1e-2, betas=(0.3, 0.99), weight_decay=0.0),
 }
 
 

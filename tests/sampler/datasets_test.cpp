@@ -78,6 +78,36 @@ TEST_F(Datasets, MakesSyntheticData) {
   EXPECT_THROW(open_dataset("synthetic", {.synthetic_samples = 0}), std::invalid_argument);
 }
 
+TEST_F(Datasets, OpensCifar10ByItsNameOrItsFolder) {
+  const auto archive = folder_.path() / "cifar10" / "cifar-10-batches-bin";
+  std::filesystem::create_directories(archive);
+  testing::Bytes record(3073, 255);
+  record[0] = 9;
+  write_file(archive / "data_batch_1.bin", record);
+  write_file(archive / "test_batch.bin", record);
+  EXPECT_EQ(open_dataset("cifar10").train->description(), "cifar10 train (1 samples)");
+  EXPECT_EQ(open_dataset((folder_.path() / "cifar10").string()).test->size(), 1);
+  EXPECT_EQ(open_dataset(archive.string()).train->description(), "cifar-10-batches-bin train (1 samples)");
+}
+
+TEST_F(Datasets, OpensTokens) {
+  const auto file = folder_.path() / "a.txt";
+  testing::write_text(file, std::string(1000, 'a'));
+  const TrainAndTest text = open_dataset("text:" + file.string(), {.sequence_length = 10});
+  EXPECT_EQ(text.train->description(), "a.txt train (89 samples of 10 tokens)");  // (900 - 1) / 10
+  EXPECT_EQ(text.test->size(), 9);                                                // (100 - 1) / 10
+  EXPECT_EQ(text.train->shape().vocabulary_size, 256);
+  const TrainAndTest masked =
+      open_dataset("tokens:" + file.string(), {.token_task = TokenTask::kMaskedToken, .sequence_length = 13});
+  EXPECT_EQ(masked.train->shape().sample_sizes, (std::vector<std::int64_t>{2, 13}));
+  EXPECT_EQ(masked.train->shape().vocabulary_size, 30522);  // BERT's, of 500 tokens without a header
+  const TrainAndTest synthetic = open_dataset(
+      "synthetic-tokens", {.synthetic_samples = 40, .sequence_length = 8, .vocabulary_size = 50});
+  EXPECT_EQ(synthetic.train->size(), 40);
+  EXPECT_EQ(synthetic.test->size(), 10);
+  EXPECT_EQ(synthetic.train->shape().vocabulary_size, 50);
+}
+
 TEST_F(Datasets, SaysWhatWasLookedForWhereASetIsMissing) {
   expect_error<DataError>([] { open_dataset("mnist"); },
                           {(folder_.path() / "mnist").string(), "/usr/share/datasets/mnist"});
@@ -89,7 +119,9 @@ TEST_F(Datasets, NamesTheNearestOfTheKnownNames) {
       {"'fashon-mnist'", "did you mean 'fashion-mnist'", "synthetic", "folder"});
   expect_error<std::invalid_argument>([] { open_dataset("/no/such/folder"); }, {"'/no/such/folder'"});
   expect_error<std::invalid_argument>([] { open_dataset(""); }, {"''"});
-  EXPECT_EQ(dataset_names(), (std::vector<std::string>{"fashion-mnist", "mnist", "synthetic"}));
+  expect_error<std::invalid_argument>([] { open_dataset("test:file"); }, {"did you mean 'text:PATH'?"});
+  EXPECT_EQ(dataset_names(), (std::vector<std::string>{"fashion-mnist", "mnist", "cifar10", "synthetic",
+                                                       "synthetic-tokens", "text:PATH", "tokens:PATH"}));
 }
 
 }  // namespace

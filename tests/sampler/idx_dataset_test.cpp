@@ -49,7 +49,7 @@ TEST(IdxDataset, NormalisesWithTheBitsOfPython) {
     }
     ++sets;
   }
-  EXPECT_EQ(sets, 5);
+  EXPECT_EQ(sets, 8);
 }
 
 TEST(IdxDataset, ServesTheSamplesThatAreAskedFor) {

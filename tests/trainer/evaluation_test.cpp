@@ -37,12 +37,59 @@ class AlwaysOne final : public Model {
   }
 };
 
+// Sample i is three tokens, of which one, two or all count, and one more answer.
+class Sequences final : public Dataset {
+ public:
+  std::int64_t size() const override { return 5; }
+  DatasetShape shape() const override { return {}; }
+  Batch get_batch(std::span<const std::int64_t> indices) const override {
+    const auto count = static_cast<std::int64_t>(indices.size());
+    const at::Tensor target = at::full({count, 4}, -100, at::kLong);
+    for (std::int64_t row = 0; row < count; ++row) {
+      target[row].narrow(0, 0, indices[static_cast<std::size_t>(row)] % 3 + 1).fill_(1);
+      target[row][3] = 0;
+    }
+    return {at::zeros({count, 3}, at::kLong), target};
+  }
+  std::string description() const override { return "sequences"; }
+};
+
+// Gives each token equal logits for four, and class 0 of two its second head's logit log 3.
+class TwoHeads final : public Model {
+ public:
+  at::Tensor forward(at::Tensor data) override { return at::zeros({data.size(0), 3, 4}); }
+  at::Tensor score(const at::Tensor& output, const at::Tensor& target) const override {
+    at::Tensor second = at::zeros({target.size(0), 2});
+    second.select(1, 0).fill_(std::log(3.0));
+    const at::Tensor tokens = target.narrow(1, 0, 3).reshape(-1);
+    return at::cat({Model::score(output.view({-1, 4}), tokens), Model::score(second, target.select(1, 3))});
+  }
+  std::int64_t num_heads() const override { return 2; }
+};
+
+TEST(EvaluateTest, EveryAnswerOfEveryHeadCountsOnce) {
+  for (const int world_size : {1, 2, 7}) {  // with 7 two ranks have no samples
+    testing::run_ranks(world_size, [&](Communicator& comm) {
+      TwoHeads model;
+      LogicalRanks ranks(0, comm, at::kCPU);
+      const Evaluation result =
+          evaluate(model, std::make_shared<Sequences>(), comm, ranks, {.batch_size = 2});
+      EXPECT_EQ(result.samples, 5);
+      EXPECT_NEAR(result.loss, std::log(4.0) - std::log(0.75), 1e-6);
+      EXPECT_DOUBLE_EQ(result.accuracy,
+                       0.0);  // the first of four equal logits is taken: token 0, never right
+    });
+  }
+}
+
 TEST(EvaluateTest, EverySampleCountsOnceWhateverTheNumbers) {
   for (const int world_size : {1, 2, 3, 4}) {
     for (const std::int64_t size : {1, 2, 7, 10, 100}) {
       testing::run_ranks(world_size, [&](Communicator& comm) {
         AlwaysOne model;
-        const Evaluation result = evaluate(model, std::make_shared<Numbers>(size), comm, {.batch_size = 3});
+        LogicalRanks ranks(0, comm, at::kCPU);
+        const Evaluation result =
+            evaluate(model, std::make_shared<Numbers>(size), comm, ranks, {.batch_size = 3});
         std::int64_t ones = 0;
         for (std::int64_t i = 0; i < size; ++i) ones += i % 3 == 1;
         const double log_sum = std::log(std::exp(1.0) + 2.0);
@@ -53,6 +100,29 @@ TEST(EvaluateTest, EverySampleCountsOnceWhateverTheNumbers) {
       });
     }
   }
+}
+
+// Logits that differ from sample to sample, so that the order of a sum shows in its last bits.
+class Waves final : public Model {
+ public:
+  at::Tensor forward(at::Tensor data) override {
+    return at::cat({data.sin(), data.mul(3.0).cos(), data.mul(0.7).sin()}, 1);
+  }
+};
+
+TEST(EvaluateTest, LogicalRanksGiveTheSameBitsOnAnyNumberOfRanks) {
+  std::vector<double> losses;
+  for (const int world_size : {6, 3, 2, 1}) {
+    testing::run_ranks(world_size, [&](Communicator& comm) {
+      Waves model;
+      LogicalRanks ranks(6, comm, at::kCPU);
+      const Evaluation result =
+          evaluate(model, std::make_shared<Numbers>(101), comm, ranks, {.batch_size = 4});
+      EXPECT_EQ(result.samples, 101);
+      if (comm.rank() == 0) losses.push_back(result.loss);
+    });
+  }
+  EXPECT_EQ(losses, std::vector<double>(4, losses.front()));
 }
 
 }  // namespace

@@ -23,6 +23,9 @@ TrainState example() {
   state.test_accuracy = 0.5;
   state.random_states = {random_state(at::kCPU), random_state(at::kCPU)};
   state.buckets = {{{3, 1}, {0, 2}}, true};
+  state.schedule = "exponential from 0.1";
+  state.schedule_steps = 1234;
+  state.lr = 0.1 / 3;
   state.optimizer_name = "sgd";
   state.optimizer = {{0, "momentum_buffer", at::arange(6, at::kFloat).view({2, 3})},
                      {1, "momentum_buffer", at::ones({})}};
@@ -44,6 +47,9 @@ TEST(TrainStateTest, ComesBackAsItWas) {
   EXPECT_TRUE(at::equal(after.random_states[1], before.random_states[1]));
   EXPECT_EQ(after.buckets.assignment, before.buckets.assignment);
   EXPECT_EQ(after.buckets.rebuilt, before.buckets.rebuilt);
+  EXPECT_EQ(after.schedule, before.schedule);
+  EXPECT_EQ(after.schedule_steps, before.schedule_steps);
+  EXPECT_EQ(after.lr, before.lr);
   EXPECT_EQ(after.optimizer_name, before.optimizer_name);
   ASSERT_EQ(after.optimizer.size(), 2U);
   EXPECT_EQ(after.optimizer[1].parameter_index, 1);

@@ -98,6 +98,11 @@ bool looks_complete(const fs::path& folder, std::int64_t step) {
   }
 }
 
+Checkpoint load_folder(const fs::path& folder, std::int64_t step) {
+  verify(folder, step, /*checksums=*/true);
+  return {step, read_safetensors(folder / kModelFile), read_train_state(folder / kTrainStateFile)};
+}
+
 // What a save that was killed has left behind.
 void clean_up(const RunDir& run_dir, const CheckpointManager::Warn& warn) {
   for (const fs::path& entry : entries_of(run_dir.checkpoints())) {
@@ -213,15 +218,19 @@ void CheckpointManager::save(const Checkpoint& checkpoint) {
   remove_old(run_dir_, checkpoint.step, keep_last_, warn_);
 }
 
+Checkpoint CheckpointManager::load(const fs::path& folder) {
+  const auto step = step_of(fs::weakly_canonical(folder).filename().string());  // `latest` is a link
+  if (!step) throw DataError(folder.string() + " is no checkpoint's folder, which is called step_N");
+  return load_folder(folder, *step);
+}
+
 std::optional<Checkpoint> CheckpointManager::load_newest() const {
   const auto folders = folders_by_step(run_dir_.checkpoints());
   std::string damages;
   for (auto item = folders.rbegin(); item != folders.rend(); ++item) {
     const auto& [step, folder] = *item;
     try {
-      verify(folder, step, /*checksums=*/true);
-      return Checkpoint{step, read_safetensors(folder / kModelFile),
-                        read_train_state(folder / kTrainStateFile)};
+      return load_folder(folder, step);
     } catch (const NewerFormatError&) {
       throw;
     } catch (const DataError& damage) {

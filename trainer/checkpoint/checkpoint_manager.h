@@ -6,6 +6,7 @@
 #include <ATen/core/ivalue.h>
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <optional>
 #include <string>
@@ -40,6 +41,8 @@ class CheckpointManager {
   // The newest checkpoint whose sizes and checksums are right; damaged ones are skipped with a warning.
   // Nothing if the folder holds no checkpoint at all; DataError if it holds some and none of them loads.
   std::optional<Checkpoint> load_newest() const;
+  // The checkpoint in a folder step_N. Throws DataError if it is damaged.
+  static Checkpoint load(const std::filesystem::path& folder);
 
  private:
   RunDir run_dir_;

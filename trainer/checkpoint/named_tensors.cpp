@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "sampler/data_error.h"
+#include "sampler/nearest_name.h"
 
 namespace lockstep {
 namespace {
@@ -36,11 +37,44 @@ class Complaint {
   std::string heading_, items_;
 };
 
+// Takes the pairs that a typing error or a renamed module would explain out of `missing` and `extra`: of one
+// shape and dtype, and spelt alike.
+std::vector<std::pair<std::string, std::string>> take_misnamed(std::map<std::string, at::Tensor>& missing,
+                                                               std::map<std::string, at::Tensor>& extra) {
+  constexpr std::size_t kMostCompared = 10'000;  // pairs; the distance is quadratic in the names' lengths
+  std::vector<std::pair<std::string, std::string>> pairs;
+  if (missing.size() * extra.size() > kMostCompared) return pairs;
+  for (auto wanted = missing.begin(); wanted != missing.end();) {
+    std::vector<std::string> alike;
+    for (const auto& [name, tensor] : extra) {
+      if (describe(tensor) == describe(wanted->second) &&
+          edit_distance(name, wanted->first) <= std::max<std::size_t>(2, wanted->first.size() / 3))
+        alike.push_back(name);
+    }
+    if (alike.empty()) {
+      ++wanted;
+      continue;
+    }
+    pairs.emplace_back(wanted->first, nearest_name(wanted->first, alike));
+    extra.erase(pairs.back().second);
+    wanted = missing.erase(wanted);
+  }
+  return pairs;
+}
+
 }  // namespace
 
-void load_into(const NamedTensors& from, const NamedTensors& into, const std::string& source) {
+NamedTensors without_ddp_prefix(NamedTensors tensors) {
+  if (!all_prefixed(tensors)) return tensors;
+  for (auto& [name, tensor] : tensors) name.erase(0, kDdpPrefix.size());
+  return tensors;
+}
+
+void load_into(const NamedTensors& from, const NamedTensors& into, const std::string& source,
+               const std::string& advice) {
   const bool drop_prefix = all_prefixed(from) && !all_prefixed(into);
-  Complaint missing("missing"), extra("not in the model"), twice("given twice"), different("different");
+  Complaint missing("missing"), extra("not in the model"), misnamed("misnamed"), twice("given twice"),
+      different("different");
 
   std::map<std::string, at::Tensor> given;
   for (const auto& [name, tensor] : from) {
@@ -48,10 +82,11 @@ void load_into(const NamedTensors& from, const NamedTensors& into, const std::st
     if (!given.emplace(key, tensor).second) twice.add(key);
   }
   std::vector<std::pair<at::Tensor, at::Tensor>> copies;  // to, from
+  std::map<std::string, at::Tensor> not_given;
   for (const auto& [name, target] : into) {
     const auto found = given.find(name);
     if (found == given.end()) {
-      missing.add(name);
+      not_given.emplace(name, target);
       continue;
     }
     const at::Tensor& value = found->second;
@@ -61,12 +96,14 @@ void load_into(const NamedTensors& from, const NamedTensors& into, const std::st
     copies.emplace_back(target, value);
     given.erase(found);
   }
+  for (const auto& [wanted, name] : take_misnamed(not_given, given)) misnamed.add(name + " for " + wanted);
+  for (const auto& [name, tensor] : not_given) missing.add(name);
   for (const auto& [name, tensor] : given) extra.add(name);
 
-  const std::string complaints = missing.text() + extra.text() + twice.text() + different.text();
+  const std::string complaints =
+      missing.text() + extra.text() + misnamed.text() + twice.text() + different.text();
   if (!complaints.empty()) {
-    throw DataError(source + " does not hold this model's state" + complaints +
-                    "; choose the --model that was saved, or start over with --fresh");
+    throw DataError(source + " does not hold this model's state" + complaints + "; " + advice);
   }
   const at::NoGradGuard no_grad;
   for (auto& [target, value] : copies) target.copy_(value);

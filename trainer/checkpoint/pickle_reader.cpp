@@ -5,12 +5,13 @@
 #include <ATen/core/jit_type.h>
 #include <ATen/ops/as_strided.h>
 
+#include <algorithm>
 #include <bit>
 #include <map>
 #include <unordered_map>
 #include <vector>
 
-#include "sampler/data_error.h"
+#include "trainer/checkpoint/pickle_input.h"
 
 namespace lockstep {
 namespace {
@@ -39,10 +40,10 @@ const std::unordered_map<std::string, at::ScalarType>& storage_types() {
   return types;
 }
 
-class PickleMachine {
+class PickleMachine : private PickleInput {
  public:
   PickleMachine(std::string_view pickle, const StorageReader& read_storage)
-      : pickle_(pickle), read_storage_(read_storage) {}
+      : PickleInput(pickle), read_storage_(read_storage) {}
 
   c10::IValue run() {
     while (step()) {
@@ -52,31 +53,6 @@ class PickleMachine {
   }
 
  private:
-  [[noreturn]] void fail(const std::string& reason) const {
-    throw DataError("its pickle is not one that Lockstep reads (at byte " + std::to_string(position_) +
-                    "): " + reason);
-  }
-
-  // Input.
-  std::string_view take(std::size_t size_bytes) {
-    if (size_bytes > pickle_.size() - position_) fail("it ends too early");
-    position_ += size_bytes;
-    return pickle_.substr(position_ - size_bytes, size_bytes);
-  }
-  std::uint64_t take_unsigned(std::size_t size_bytes) {  // little-endian
-    const std::string_view bytes = take(size_bytes);
-    std::uint64_t number = 0;
-    for (std::size_t i = size_bytes; i-- > 0;) number = number << 8 | static_cast<unsigned char>(bytes[i]);
-    return number;
-  }
-  std::string take_line() {
-    const std::size_t end = pickle_.find('\n', position_);
-    if (end == std::string_view::npos) fail("it ends too early");
-    std::string line(take(end - position_));
-    take(1);
-    return line;
-  }
-
   // Stack.
   void push(Item item) { stack_.push_back(std::move(item)); }
   void push_value(c10::IValue value) { push({.value = std::move(value)}); }
@@ -109,11 +85,18 @@ class PickleMachine {
   }
   c10::IValue to_value(Item item) const {
     if (item.kind == Item::Kind::kValue || item.kind == Item::Kind::kContainer) return std::move(item.value);
-    if (item.kind != Item::Kind::kTuple) fail("a type or a storage where a value belongs");
+    if (item.kind == Item::Kind::kGlobal) fail("it holds " + named(item));
+    if (item.kind != Item::Kind::kTuple) fail("a storage where a value belongs");
     std::vector<c10::IValue> elements;
     elements.reserve(item.tuple.size());
     for (Item& element : item.tuple) elements.push_back(to_value(std::move(element)));
     return c10::ivalue::Tuple::create(std::move(elements));
+  }
+  // What a pickle wants that we do not give, by its name in Python.
+  static std::string named(const Item& wanted) {
+    std::string name = wanted.global;
+    std::replace(name.begin(), name.end(), ' ', '.');
+    return wanted.kind == Item::Kind::kGlobal ? name : "something that is no type";
   }
   std::int64_t to_int(const Item& item) const {
     if (item.kind != Item::Kind::kValue || !item.value.isInt()) fail("a whole number is missing");
@@ -210,15 +193,36 @@ class PickleMachine {
   }
 
   void reduce() {
-    const Item arguments = pop();
+    Item arguments = pop();
     const Item callable = pop();
     if (callable.global == "torch._utils _rebuild_tensor_v2") {
       push_tensor(arguments);
     } else if (callable.global == "collections OrderedDict" && to_tuple(arguments).empty()) {
       push_dict();
+    } else if (callable.global == "torch._utils _rebuild_parameter") {
+      // (tensor, requires_grad, backward hooks)
+      const auto& fields = to_tuple(arguments);
+      if (fields.empty() || fields[0].kind != Item::Kind::kValue || !fields[0].value.isTensor())
+        fail("a parameter without its tensor");
+      push(fields[0]);
+    } else if (callable.global == "collections Counter" && to_tuple(arguments).size() == 1 &&
+               arguments.tuple[0].kind == Item::Kind::kContainer &&
+               arguments.tuple[0].value.isGenericDict()) {
+      push(std::move(arguments.tuple[0]));  // a dict by another name: milestones of a scheduler
     } else {
-      fail("a call of '" + callable.global + "'");
+      fail("it wants a call of " + named(callable) + ", but may hold tensors and plain containers only");
     }
+  }
+  // Attributes of a state_dict() (the versions of its modules) say nothing that we need.
+  void drop_attributes() {
+    const Item attributes = pop();
+    if (attributes.kind != Item::Kind::kContainer || !attributes.value.isGenericDict() ||
+        !container_on_top().value.isGenericDict())
+      fail("attributes of something that is no dict");
+  }
+  [[noreturn]] void refuse_object() {
+    const Item arguments = pop();
+    fail("it holds an object of " + named(pop()) + ", but may hold tensors and plain containers only");
   }
 
   // Only what cannot change or nest may be used twice, so that there are neither cycles nor explosions.
@@ -340,18 +344,16 @@ class PickleMachine {
       case 'R':
         reduce();
         return true;
+      case 'b':
+        drop_attributes();
+        return true;
+      case 0x81:  // NEWOBJ
+        refuse_object();
       default:
         fail("an operation that builds no data");
     }
   }
 
-  std::int64_t take_long() {  // two's complement in as few bytes as it takes
-    const auto size_bytes = take_unsigned(1);
-    if (size_bytes > 8) fail("a whole number beyond 64 bits");
-    if (size_bytes == 0) return 0;
-    const auto shift = 64 - 8 * size_bytes;
-    return static_cast<std::int64_t>(take_unsigned(size_bytes) << shift) >> shift;
-  }
   void append_one() {
     std::vector<Item> element;
     element.push_back(pop());
@@ -364,9 +366,7 @@ class PickleMachine {
     set_items(std::move(item));
   }
 
-  std::string_view pickle_;
   const StorageReader& read_storage_;
-  std::size_t position_ = 0;
   std::vector<Item> stack_;
   std::vector<std::size_t> marks_;
   std::map<std::uint64_t, Item> memo_;

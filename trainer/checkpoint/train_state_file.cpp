@@ -145,7 +145,7 @@ FileDigest write_train_state(const std::filesystem::path& path, const c10::IValu
 }
 
 c10::IValue read_train_state(const std::filesystem::path& path) {
-  const std::string complaint = path.string() + " is no usable train state: ";
+  const std::string complaint = path.string() + " is no usable PyTorch file: ";
   try {
     return read(path);
   } catch (const DataError& error) {

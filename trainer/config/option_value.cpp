@@ -99,6 +99,20 @@ Rule number_not_negative() {
           }};
 }
 
+Rule number_from_zero_below_one() {
+  return {"a number of at least 0 and below 1", [](const OptionValue& value) {
+            const auto* number = std::get_if<double>(&value);
+            return number != nullptr && *number >= 0 && *number < 1;
+          }};
+}
+
+Rule number_from_zero_to_one() {
+  return {"a number from 0 to 1", [](const OptionValue& value) {
+            const auto* number = std::get_if<double>(&value);
+            return number != nullptr && *number >= 0 && *number <= 1;
+          }};
+}
+
 Rule one_of(std::vector<std::string> choices, const std::string& remark) {
   std::string allowed = "one of ";
   for (const std::string& choice : choices) {

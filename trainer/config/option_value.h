@@ -23,6 +23,8 @@ Rule true_or_false();
 Rule integer_between(std::int64_t least, std::int64_t most);
 Rule number_above_zero(double most);
 Rule number_not_negative();
+Rule number_from_zero_below_one();
+Rule number_from_zero_to_one();
 Rule one_of(std::vector<std::string> choices, const std::string& remark = {});
 // Text of one printable line in UTF-8; possibly empty.
 Rule any_line();

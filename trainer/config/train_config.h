@@ -14,10 +14,15 @@ struct TrainConfig {
   std::string data = "fashion-mnist";
   std::string optimizer = "sgd";  // sgd | adamw
   double lr = 0.01;
-  double momentum = 0.9;  // sgd
+  double momentum = 0.9;   // sgd
+  double dampening = 0.0;  // sgd
+  bool nesterov = false;   // sgd
   double weight_decay = 0.0;
-  std::int64_t batch_size = 64;        // samples per rank and forward pass
-  std::int64_t eval_batch_size = 256;  // samples per rank
+  double adam_beta1 = 0.9;  // adam, adamw
+  double adam_beta2 = 0.999;
+  double adam_eps = 1e-8;
+  std::int64_t batch_size = 64;      // samples per rank and forward pass
+  std::int64_t eval_batch_size = 0;  // samples per rank; 0: 256, or batch_size for models of tokens
   std::int64_t max_epochs = 1;
   std::int64_t max_steps = -1;  // optimizer steps; -1: no limit
   std::int64_t accumulate_grad_batches = 1;
@@ -26,13 +31,34 @@ struct TrainConfig {
   bool shuffle = true;
   bool sync_batchnorm = false;  // batch norm over all ranks' batches
   bool drop_last = false;       // drop what the ranks cannot share evenly, instead of repeating samples
-  std::int64_t synthetic_samples = 4096;  // --data synthetic
+  std::int64_t synthetic_samples = 4096;  // --data synthetic and synthetic-tokens
+  std::int64_t sequence_length = 0;       // tokens of a sample; 0: the model's default
+  std::int64_t vocab_size = 0;            // 0: the data's own
+
+  // How the learning rate changes: torch.optim.lr_scheduler's classes and their arguments.
+  std::string lr_schedule = "constant";
+  std::string lr_interval = "step";     // step | epoch: what its counts count
+  std::int64_t lr_schedule_length = 0;  // T_max, total_iters, total_steps; 0: to the run's end
+  std::int64_t lr_step_size = 0;        // step
+  std::string lr_milestones;            // multi-step: "30,60,80"
+  double lr_gamma = 0.1;                // step, multi-step, exponential
+  double lr_min = 0.0;                  // cosine: eta_min
+  double lr_power = 1.0;                // polynomial
+  double lr_start_factor = 1.0;         // linear
+  double lr_end_factor = 0.0;           // linear
+  double lr_pct_start = 0.3;            // one-cycle, and the next three
+  double lr_div_factor = 25.0;
+  double lr_final_div_factor = 1e4;
+  bool cycle_momentum = true;
+  std::int64_t warmup_steps = 0;  // LinearLR before the schedule, joined by SequentialLR
+  double warmup_start_factor = 1.0 / 3;
 
   // Where and how it runs.
   std::string device = "auto";           // auto | cpu | cuda
   std::string backend = "auto";          // auto | nccl | shm | tcp | mpi | gloo
   std::string precision = "32-true";     // 32-true | bf16-mixed
   std::string reduction_order = "auto";  // auto | pytorch | tree | fast
+  int logical_world_size = 0;            // ranks that the run counts in; 0: as many as there are
   std::string comm_hook = "none";        // none | fp16 | bf16
   int num_threads = 0;                   // CPU threads per rank; 0: the machine's cores shared by its ranks
   int num_workers = 1;                   // data loading threads per rank
@@ -44,12 +70,14 @@ struct TrainConfig {
   int master_port = 0;                   // 0: MASTER_PORT
 
   // What it leaves behind.
+  std::string init_from;                      // weights, or a Python checkpoint, to start from
   std::string run_dir;                        // empty: runs/<model>-<data>
   bool resume = false;                        // insist on a checkpoint
   bool fresh = false;                         // start over; an old run is kept aside
   std::string checkpoint_interval = "epoch";  // "epoch", or every N steps as well as at each epoch's end
   int keep_checkpoints = 3;
   std::int64_t log_every_n_steps = 50;
+  bool record_hashes = false;    // hashes.jsonl, for `lockstep compare`
   bool trace = false;            // trace.json, the time line of a few steps
   std::int64_t trace_steps = 3;  // once the run is warm
   bool progress_bar = true;

@@ -4,6 +4,8 @@
 #include <limits>
 #include <stdexcept>
 
+#include "trainer/config/lr_schedule_options.h"
+
 namespace lockstep {
 namespace {
 
@@ -51,11 +53,26 @@ std::vector<Option<TrainConfig>> make_options() {
   const Rule positive = integer_between(1, kMostInt64);
   const Rule batch = integer_between(1, kMostInt);
   std::vector<Option<TrainConfig>> options = {
-      {"model", kWhat, &C::model, "NAME", "Model to train: mlp, convnet, resnet18 or resnet50", some_line()},
-      {"data", kWhat, &C::data, "DIR|NAME", "Folder with the data, or a known set: fashion-mnist, synthetic",
+      {"model", kWhat, &C::model, "NAME",
+       "Model to train: mlp, convnet, resnet18, resnet34, resnet50, resnet101, gpt2, gpt2-mini, bert-base or "
+       "bert-mini",
        some_line()},
-      {"synthetic-samples", kWhat, &C::synthetic_samples, "N", "Training samples of --data synthetic",
-       positive},
+      {"data", kWhat, &C::data, "DIR|NAME",
+       "Folder with the data (idx or CIFAR-10's), a known set (fashion-mnist, mnist, cifar10, synthetic, "
+       "synthetic-tokens), or for language models text:PATH (bytes) or tokens:PATH (llm.c's .bin, or "
+       "uint16), "
+       "PATH being a file or a folder",
+       some_line()},
+      {"sequence-length", kWhat, &C::sequence_length, "N",
+       "Tokens of one sample; 0: gpt2 1024, bert-base 512, the mini models 128",
+       integer_between(0, kMostInt)},
+      {"vocab-size", kWhat, &C::vocab_size, "N",
+       "Tokens that the data may hold; 0: text 256, GPT-2's 50257 in uint16 (BERT's 30522 without a header "
+       "for "
+       "bert models), Llama 3's 128256 in uint32",
+       integer_between(0, kMostInt)},
+      {"synthetic-samples", kWhat, &C::synthetic_samples, "N",
+       "Training samples of --data synthetic and synthetic-tokens", positive},
       {"shuffle", kWhat, &C::shuffle, "", "Visit the samples in a new random order every epoch",
        true_or_false()},
       {"drop-last", kWhat, &C::drop_last, "",
@@ -63,7 +80,8 @@ std::vector<Option<TrainConfig>> make_options() {
 
       {"batch-size", kOptimisation, &C::batch_size, "N", "Training samples per rank and forward pass", batch},
       {"eval-batch-size", kOptimisation, &C::eval_batch_size, "N",
-       "Samples per rank and forward pass when evaluating", batch},
+       "Samples per rank and forward pass when evaluating; 0: 256, or as --batch-size for language models",
+       integer_between(0, kMostInt)},
       {"accumulate-grad-batches", kOptimisation, &C::accumulate_grad_batches, "N",
        "Batches whose gradients make up one optimizer step", batch},
       {"max-epochs", kOptimisation, &C::max_epochs, "N", "Epochs to train", positive},
@@ -73,6 +91,14 @@ std::vector<Option<TrainConfig>> make_options() {
        one_of({"sgd", "adam", "adamw"})},
       {"lr", kOptimisation, &C::lr, "X", "Learning rate", number_above_zero(kUnbounded)},
       {"momentum", kOptimisation, &C::momentum, "X", "Momentum of sgd", number_not_negative()},
+      {"dampening", kOptimisation, &C::dampening, "X", "Dampening of sgd's momentum", number_not_negative()},
+      {"nesterov", kOptimisation, &C::nesterov, "", "Nesterov's momentum, for sgd", true_or_false()},
+      {"adam-beta1", kOptimisation, &C::adam_beta1, "X", "First beta of adam and adamw: of the mean",
+       number_from_zero_below_one()},
+      {"adam-beta2", kOptimisation, &C::adam_beta2, "X", "Second beta of adam and adamw: of the square",
+       number_from_zero_below_one()},
+      {"adam-eps", kOptimisation, &C::adam_eps, "X", "What adam and adamw add to the denominator",
+       number_not_negative()},
       {"weight-decay", kOptimisation, &C::weight_decay, "X",
        "Weight decay: an L2 term for sgd and adam, decoupled for adamw", number_not_negative()},
       {"gradient-clip-val", kOptimisation, &C::gradient_clip_val, "X",
@@ -95,8 +121,13 @@ std::vector<Option<TrainConfig>> make_options() {
       {"reduction-order", kWhere, &C::reduction_order, "NAME",
        "Order of the gradients' sum: pytorch (DDP's bits), tree (the same for every topology and bucket), "
        "fast "
-       "(the quickest), or auto (pytorch on the CPU, fast with nccl)",
+       "(the quickest), or auto (tree with --logical-world-size, else pytorch on the CPU, fast with nccl)",
        one_of({"auto", "pytorch", "tree", "fast"})},
+      {"logical-world-size", kWhere, &C::logical_world_size, "L",
+       "Train as L ranks would, with the same bits on any number of ranks that divides L; batch sizes are "
+       "per "
+       "logical rank; 0: as many as there are",
+       integer_between(0, 1 << 16)},
       {"bucket-cap", kWhere, &C::bucket_cap, "NAME",
        "fixed (--bucket-cap-mb), or auto: chosen once the link and the first steps have been measured",
        one_of({"fixed", "auto"})},
@@ -113,7 +144,7 @@ std::vector<Option<TrainConfig>> make_options() {
        one_of({"auto", "on", "off"})},
       {"num-threads", kWhere, &C::num_threads, "N",
        "CPU threads per rank; 0: the machine's cores shared by its ranks, or OMP_NUM_THREADS where that is "
-       "set",
+       "set, but 1 with --logical-world-size, since their number decides bits",
        integer_between(0, kMostThreads)},
       {"num-workers", kWhere, &C::num_workers, "N",
        "Threads per rank that prepare batches ahead; 0: prepared when needed",
@@ -124,6 +155,9 @@ std::vector<Option<TrainConfig>> make_options() {
       {"master-port", kWhere, &C::master_port, "PORT", "TCP port where gloo's ranks meet",
        integer_between(0, 65535), "$MASTER_PORT"},
 
+      {"init-from", kLeaves, &C::init_from, "FILE",
+       "Weights for a new run: safetensors or torch.save, or a Python checkpoint {model, optimizer, step}",
+       any_line(), "initialised from --seed"},
       {"run-dir", kLeaves, &C::run_dir, "DIR",
        "Folder for checkpoints, metrics and report; one that holds a checkpoint is continued", any_line(),
        "runs/<model>-<data>"},
@@ -136,6 +170,10 @@ std::vector<Option<TrainConfig>> make_options() {
        integer_between(1, kMostInt)},
       {"log-every-n-steps", kLeaves, &C::log_every_n_steps, "N",
        "Optimizer steps between two lines of metrics", positive},
+      {"record-hashes", kLeaves, &C::record_hashes, "",
+       "Write RUN_DIR/hashes.jsonl: SHA-256 of every step's inputs, gradients and weights, for lockstep "
+       "compare",
+       true_or_false()},
       {"trace", kLeaves, &C::trace, "",
        "Write RUN_DIR/trace.json, a time line of a few steps of all ranks for ui.perfetto.dev",
        true_or_false()},
@@ -148,6 +186,10 @@ std::vector<Option<TrainConfig>> make_options() {
        "Price of one rank's device for an hour, in --currency; 0: unknown", number_not_negative()},
       {"currency", kCost, &C::currency, "CODE", "Currency of all prices", currency_code()},
   };
+  const auto before = std::find_if(options.begin(), options.end(),
+                                   [](const auto& option) { return option.name == "sync-batchnorm"; });
+  auto schedule = lr_schedule_option_rows();
+  options.insert(std::next(before, 2), schedule.begin(), schedule.end());
   for (auto& option : options) {
     static const std::vector<std::string> may_differ = {"num-workers", "progress-bar", "master-addr",
                                                         "master-port"};
@@ -171,17 +213,36 @@ void check_contradictions(const TrainConfig& config) {
         "--resume with --fresh: one insists on a checkpoint to continue, the other starts over; give one of "
         "them");
   }
+  if (config.logical_world_size > 0 && config.reduction_order == "fast") {
+    throw std::invalid_argument(
+        "--logical-world-size with --reduction-order fast: the fastest order depends on the number of ranks; "
+        "use tree, or pytorch");
+  }
+  if (config.logical_world_size > 0 && config.sync_batchnorm) {
+    throw std::invalid_argument(
+        "--logical-world-size with --sync-batchnorm: logical ranks of one process run one after the other "
+        "and "
+        "cannot normalise together; leave one of them out");
+  }
   if (config.backend == "nccl" && config.device == "cpu") {
     throw std::invalid_argument(
         "--backend nccl with --device cpu: NCCL needs GPUs; use --backend tcp, mpi or gloo");
   }
+  if (config.nesterov && (config.momentum == 0.0 || config.dampening != 0.0)) {
+    throw std::invalid_argument("--nesterov needs a --momentum above 0 and --dampening 0, as in PyTorch");
+  }
+  check_lr_schedule(config);
 }
 
 std::filesystem::path run_dir_of(const TrainConfig& config) {
   if (!config.run_dir.empty()) {
     return config.run_dir;
   }
-  std::filesystem::path data = std::filesystem::path(config.data).lexically_normal();
+  std::string path = config.data;
+  for (const std::string prefix : {"text:", "tokens:"}) {
+    if (path.starts_with(prefix)) path.erase(0, prefix.size());
+  }
+  std::filesystem::path data = std::filesystem::path(path).lexically_normal();
   if (!data.has_filename()) {  // a trailing slash
     data = data.parent_path();
   }

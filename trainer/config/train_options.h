@@ -18,8 +18,8 @@ const std::vector<Option<TrainConfig>>& train_options();
 // Throws std::invalid_argument if options that are possible one by one contradict each other.
 void check_contradictions(const TrainConfig& config);
 
-// Where the run leaves what it leaves: config.run_dir, or runs/<model>-<data> where that is empty. Of a data
-// folder only the last part of the name is used.
+// Where the run leaves what it leaves: config.run_dir, or runs/<model>-<data> where that is empty. Of a path
+// to data only the last part is used.
 std::filesystem::path run_dir_of(const TrainConfig& config);
 
 // Names and values of all options in which ranks must not differ, the run folder (as resolved) included, for

@@ -16,6 +16,7 @@ namespace lockstep {
 // An attempt begins.
 struct StartRecord {
   int world_size = 1;
+  int logical_world_size = 1;
   std::string device;     // "cpu", "cuda"
   std::string backend;    // "mpi", "nccl", "gloo"
   std::string precision;  // "32-true", "bf16-mixed"

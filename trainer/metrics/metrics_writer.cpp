@@ -75,6 +75,7 @@ MetricsWriter::MetricsWriter(std::filesystem::path file, int attempt, Warn warn)
 void MetricsWriter::write(const StartRecord& record) {
   Json line = line_of("start", attempt_);
   line["world_size"] = record.world_size;
+  line["logical_world_size"] = record.logical_world_size;
   line["device"] = record.device;
   line["backend"] = record.backend;
   line["precision"] = record.precision;

@@ -84,7 +84,10 @@ std::string format_summary(const RunSummary& summary) {
   add_row(table, "data", summary.data);
   add_row(table, "ranks",
           std::to_string(summary.world_size) + " on " + summary.device + ", " + summary.backend + ", " +
-              summary.precision);
+              summary.precision +
+              (summary.logical_world_size == summary.world_size
+                   ? ""
+                   : ", as " + std::to_string(summary.logical_world_size) + " logical ranks"));
   add_row(table, "epochs",
           std::to_string(summary.epochs) + " of " + std::to_string(summary.max_epochs) + ", " +
               format_count(summary.steps) + " steps");

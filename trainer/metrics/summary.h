@@ -15,6 +15,7 @@ struct RunSummary {
   std::int64_t num_parameters = 0;
   std::string data;  // Dataset::description()
   int world_size = 1;
+  int logical_world_size = 1;
   std::string device;   // "cpu", "cuda"
   std::string backend;  // "mpi", "nccl", "gloo"
   std::string precision;

@@ -1,6 +1,7 @@
-// resnet18 and resnet50: He et al. 2015, "Deep Residual Learning for Image Recognition", exactly as
-// torchvision builds them (names, registration and random draws), with 11,689,512 and 25,557,032 parameters
-// for 3 channels and 1000 classes. resnet50 is v1.5: a bottleneck's stride is on its 3x3 convolution.
+// resnet18, 34, 50 and 101: He et al. 2015, "Deep Residual Learning for Image Recognition", exactly as
+// torchvision builds them (names, registration and random draws), with 11,689,512, 21,797,672, 25,557,032 and
+// 44,549,160 parameters for 3 channels and 1000 classes. The two larger ones are v1.5: a bottleneck's stride
+// is on its 3x3 convolution.
 // Pictures below 64 pixels get the paper's CIFAR stem (section 4.2): a 3x3 convolution with stride 1 and no
 // max-pooling, since the usual stem would shrink them to nothing. Their twin in Python is ResNet in
 // bench/peers/models.py.
@@ -187,8 +188,16 @@ std::shared_ptr<Model> make_resnet18(const DatasetShape& shape) {
   return make_resnet<BasicBlock>("resnet18", {2, 2, 2, 2}, shape);
 }
 
+std::shared_ptr<Model> make_resnet34(const DatasetShape& shape) {
+  return make_resnet<BasicBlock>("resnet34", {3, 4, 6, 3}, shape);
+}
+
 std::shared_ptr<Model> make_resnet50(const DatasetShape& shape) {
   return make_resnet<Bottleneck>("resnet50", {3, 4, 6, 3}, shape);
+}
+
+std::shared_ptr<Model> make_resnet101(const DatasetShape& shape) {
+  return make_resnet<Bottleneck>("resnet101", {3, 4, 23, 3}, shape);
 }
 
 }  // namespace lockstep

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <stdexcept>
 
 #include "trainer/optim/elementwise_optimizer.h"
 #include "trainer/optim/factories.h"
@@ -30,6 +31,15 @@ class Adam final : public ElementwiseOptimizer {
     require_beta("beta2", options.beta2);
     require_non_negative("eps", options.eps);
     check_fused();
+  }
+
+  void set_momentum(double momentum) override {
+    require_beta("beta1", momentum);
+    // Where lerp changes its formula the fused kernel, which was checked for one side, does not follow.
+    if ((momentum > 0.5) != (options_.beta1 > 0.5)) {
+      throw std::invalid_argument(name() + " cannot change beta1 across 0.5");
+    }
+    options_.beta1 = momentum;
   }
 
  protected:

@@ -12,7 +12,9 @@ namespace lockstep {
 
 struct OptimizerOptions {
   double lr = 0.01;
-  double momentum = 0.0;  // sgd
+  double momentum = 0.0;   // sgd
+  double dampening = 0.0;  // sgd
+  bool nesterov = false;   // sgd
   double weight_decay = 0.0;
   double beta1 = 0.9;  // adam, adamw
   double beta2 = 0.999;
@@ -39,6 +41,9 @@ class Optimizer {
   virtual std::string name() const = 0;
   virtual double lr() const = 0;
   virtual void set_lr(double lr) = 0;
+  // Momentum of sgd, beta1 of adam and adamw. An sgd that began without momentum stays without: throws
+  // std::invalid_argument.
+  virtual void set_momentum(double momentum) = 0;
 
   // Everything it remembers between steps; the tensors may be its own, not copies.
   virtual std::vector<OptimizerStateEntry> state() = 0;

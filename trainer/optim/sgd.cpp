@@ -1,6 +1,8 @@
 // Stochastic gradient descent with momentum and L2 weight decay: torch/optim/sgd.py, _single_tensor_sgd,
-// operation by operation (dampening 0, no Nesterov).
+// operation by operation.
 #include <ATen/ops/add.h>
+
+#include <stdexcept>
 
 #include "trainer/optim/elementwise_optimizer.h"
 #include "trainer/optim/factories.h"
@@ -22,7 +24,19 @@ class Sgd final : public ElementwiseOptimizer {
   Sgd(std::vector<at::Tensor> parameters, const OptimizerOptions& options)
       : ElementwiseOptimizer("sgd", std::move(parameters), options, memory_of(options)) {
     require_non_negative("momentum", options.momentum);
+    require_non_negative("dampening", options.dampening);
+    if (options.nesterov && (options.momentum == 0 || options.dampening != 0)) {
+      throw std::invalid_argument("Nesterov's momentum needs a momentum above 0 and a dampening of 0");
+    }
     check_fused();
+  }
+
+  void set_momentum(double momentum) override {
+    require_non_negative("momentum", momentum);
+    if ((momentum == 0) != (options_.momentum == 0)) {
+      throw std::invalid_argument("sgd cannot change between a momentum of 0 and another one");
+    }
+    options_.momentum = momentum;
   }
 
  protected:
@@ -36,9 +50,9 @@ class Sgd final : public ElementwiseOptimizer {
       if (piece.first) {
         buffer.copy_(grad);  // PyTorch starts from the gradient, not from zero
       } else {
-        buffer.mul_(options_.momentum).add_(grad, 1.0);
+        buffer.mul_(options_.momentum).add_(grad, 1 - options_.dampening);
       }
-      grad = buffer;
+      grad = options_.nesterov ? grad.add(buffer, options_.momentum) : buffer;
     }
     piece.parameter.add_(grad, -options_.lr);
   }
@@ -46,7 +60,8 @@ class Sgd final : public ElementwiseOptimizer {
   void apply_fused(const FusedPiece& piece) const override {
     update_kernels().sgd({piece.parameter, options_.momentum != 0 ? piece.memory[0] : nullptr, piece.grad,
                           piece.count, static_cast<float>(options_.lr), static_cast<float>(options_.momentum),
-                          static_cast<float>(options_.weight_decay), piece.first});
+                          static_cast<float>(1 - options_.dampening),
+                          static_cast<float>(options_.weight_decay), piece.first, options_.nesterov});
   }
 
   std::string refusal(const std::string& entry) const override {

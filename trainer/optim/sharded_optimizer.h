@@ -36,6 +36,7 @@ class ShardedOptimizer final : public Optimizer {
   std::string name() const override { return shards_optimizer_->name(); }
   double lr() const override { return shards_optimizer_->lr(); }
   void set_lr(double lr) override { shards_optimizer_->set_lr(lr); }
+  void set_momentum(double momentum) override { shards_optimizer_->set_momentum(momentum); }
   // Of whole parameters, on every rank: a checkpoint does not depend on the number of shards.
   std::vector<OptimizerStateEntry> state() override;
   void load_state(const std::vector<OptimizerStateEntry>& entries) override;

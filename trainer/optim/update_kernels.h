@@ -12,8 +12,10 @@ struct SgdCall {
   long count;
   float lr;
   float momentum;
+  float one_minus_dampening;
   float weight_decay;  // 0: none
   bool first;          // the buffer becomes the gradient
+  bool nesterov;
 };
 
 // The moments, and then the parameters: LibTorch's square root is MKL's, which is not the exactly rounded

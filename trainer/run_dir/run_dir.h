@@ -19,6 +19,7 @@ class RunDir {
   std::filesystem::path config_file() const { return root_ / "config.toml"; }
   std::filesystem::path metrics_file() const { return root_ / "metrics.jsonl"; }
   std::filesystem::path ledger_file() const { return root_ / "ledger.jsonl"; }
+  std::filesystem::path hashes_file() const { return root_ / "hashes.jsonl"; }
   std::filesystem::path trace_file() const { return root_ / "trace.json"; }
   std::filesystem::path checkpoints() const { return root_ / "checkpoints"; }
   std::filesystem::path latest_link() const { return checkpoints() / "latest"; }

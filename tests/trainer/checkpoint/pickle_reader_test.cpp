@@ -55,15 +55,22 @@ TEST(PickleReader, BuildsData) {
 }
 
 TEST(PickleReader, CallsNothing) {
-  EXPECT_THAT(refusal("cos\nsystem\n" + text("true") + "\x85R."), HasSubstr("a call of 'os system'"));
-  EXPECT_THAT(refusal("cbuiltins\neval\n" + text("1") + "\x85R."), HasSubstr("a call of 'builtins eval'"));
-  EXPECT_THAT(refusal("cos\nsystem\n."), HasSubstr("a type or a storage where a value belongs"));
-  EXPECT_THAT(refusal("cos\nsystem\n)\x81."), HasSubstr("an operation that builds no data"));  // NEWOBJ
-  EXPECT_THAT(refusal("(ios\nsystem\n."), HasSubstr("an operation that builds no data"));      // INST
-  EXPECT_THAT(refusal("}}b."), HasSubstr("an operation that builds no data"));                 // BUILD
-  EXPECT_THAT(refusal("\x82\x01."), HasSubstr("an operation that builds no data"));            // EXT1
+  EXPECT_THAT(refusal("cos\nsystem\n" + text("true") + "\x85R."),
+              HasSubstr("it wants a call of os.system, but may hold tensors and plain containers only"));
+  EXPECT_THAT(refusal("cbuiltins\neval\n" + text("1") + "\x85R."), HasSubstr("a call of builtins.eval"));
+  EXPECT_THAT(refusal("cos\nsystem\n."), HasSubstr("it holds os.system"));
+  EXPECT_THAT(refusal("ctorch\nfloat32\n."), HasSubstr("it holds torch.float32"));
+  EXPECT_THAT(refusal("cargparse\nNamespace\n)\x81."),
+              HasSubstr("an object of argparse.Namespace"));                               // NEWOBJ
+  EXPECT_THAT(refusal("(ios\nsystem\n."), HasSubstr("an operation that builds no data"));  // INST
+  EXPECT_THAT(refusal("]}b."), HasSubstr("attributes of something that is no dict"));      // BUILD
+  EXPECT_THAT(refusal("cos\nsystem\n}b."), HasSubstr("a dict or list is missing"));
+  EXPECT_EQ(refusal("}}b."), "accepted");
+  EXPECT_EQ(refusal("ccollections\nCounter\n}K\x1eK\x01s\x85R."), "accepted");
+  EXPECT_THAT(refusal("ccollections\nCounter\n]\x85R."), HasSubstr("a call of collections.Counter"));
+  EXPECT_THAT(refusal("\x82\x01."), HasSubstr("an operation that builds no data"));  // EXT1
   EXPECT_THAT(refusal("ccollections\nOrderedDict\nK\x01\x85R."),
-              HasSubstr("a call of 'collections OrderedDict'"));
+              HasSubstr("a call of collections.OrderedDict"));
 }
 
 TEST(PickleReader, RefusesNonsense) {

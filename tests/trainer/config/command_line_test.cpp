@@ -73,7 +73,7 @@ TEST(CommandLine, RefusesEachBadValueNamingFlagValueAndRemedy) {
                                                      {"batch-size", "-4", "from 1"},
                                                      {"batch-size", "1e3", "whole number"},
                                                      {"batch-size", "4294967296", "2147483647"},
-                                                     {"eval-batch-size", "0", "from 1"},
+                                                     {"eval-batch-size", "-1", "from 0"},
                                                      {"max-epochs", "0", "from 1"},
                                                      {"max-steps", "0", "-1 (no limit)"},
                                                      {"max-steps", "-2", "-1 (no limit)"},
@@ -120,7 +120,9 @@ TEST(CommandLine, RefusesEachBadValueNamingFlagValueAndRemedy) {
                                                      {"data", "", "not empty"},
                                                      {"run-dir", "a\nb", "one line"},
                                                      {"shuffle", "no", "true or false"},
-                                                     {"synthetic-samples", "0", "from 1"}}) {
+                                                     {"synthetic-samples", "0", "from 1"},
+                                                     {"sequence-length", "-1", "from 0"},
+                                                     {"vocab-size", "-1", "from 0"}}) {
     std::string shown = bad.value;
     std::replace(shown.begin(), shown.end(), '\n', '?');
     expect_refused([&] { parse({"--" + std::string(bad.flag) + "=" + bad.value}); },

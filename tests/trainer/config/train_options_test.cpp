@@ -7,6 +7,7 @@
 #include <set>
 
 #include "tests/trainer/config/refusal.h"
+#include "trainer/config/lr_schedule_options.h"
 
 namespace lockstep {
 namespace {
@@ -87,6 +88,10 @@ TEST(TrainOptions, RunFolderIsNamedAfterModelAndData) {
   EXPECT_EQ(run_dir_of(config), "runs/resnet18-flowers");
   config.data = "..";
   EXPECT_EQ(run_dir_of(config), "runs/resnet18-data");
+  config.data = "text:input.txt";
+  EXPECT_EQ(run_dir_of(config), "runs/resnet18-input.txt");
+  config.data = "tokens:/data/fineweb/";
+  EXPECT_EQ(run_dir_of(config), "runs/resnet18-fineweb");
   config.model = "../../etc";
   EXPECT_EQ(run_dir_of(config), "runs/..-..-etc-data");
   config.run_dir = "elsewhere";
@@ -118,6 +123,65 @@ TEST(TrainOptions, Contradictions) {
   config.device = "cpu";
   config.backend = "nccl";
   expect_refused([&] { check_contradictions(config); }, {"--backend nccl", "--device cpu"});
+}
+
+TrainConfig scheduled(const std::string& name) {
+  TrainConfig config;
+  config.lr_schedule = name;
+  return config;
+}
+
+TEST(LrScheduleOptions, AskForWhatTheScheduleNeeds) {
+  for (const char* name : {"constant", "exponential", "linear", "cosine", "polynomial", "one-cycle"})
+    EXPECT_NO_THROW(check_contradictions(scheduled(name))) << name;
+  TrainConfig step = scheduled("step");
+  expect_refused([&] { check_contradictions(step); }, {"--lr-schedule step needs --lr-step-size"});
+  step.lr_step_size = 30;
+  EXPECT_NO_THROW(check_contradictions(step));
+  TrainConfig multi_step = scheduled("multi-step");
+  expect_refused([&] { check_contradictions(multi_step); },
+                 {"--lr-schedule multi-step needs --lr-milestones"});
+  multi_step.lr_milestones = "30,60";
+  EXPECT_NO_THROW(check_contradictions(multi_step));
+  TrainConfig one_cycle = scheduled("one-cycle");
+  one_cycle.warmup_steps = 5;
+  expect_refused([&] { check_contradictions(one_cycle); }, {"one-cycle", "--warmup-steps"});
+}
+
+TEST(LrScheduleOptions, AreOfNoUseElsewhere) {
+  TrainConfig config = scheduled("cosine");
+  config.lr_gamma = 0.5;
+  expect_refused([&] { check_contradictions(config); },
+                 {"--lr-gamma belongs to --lr-schedule step, multi-step, exponential, not to cosine"});
+  config = scheduled("constant");
+  config.lr_schedule_length = 9;
+  expect_refused([&] { check_contradictions(config); }, {"--lr-schedule-length", "not to constant"});
+  config = {};
+  config.warmup_start_factor = 0.1;
+  expect_refused([&] { check_contradictions(config); }, {"--warmup-start-factor needs --warmup-steps"});
+}
+
+TEST(LrScheduleOptions, MilestonesAscend) {
+  EXPECT_EQ(parse_milestones("30,60,80"), (std::vector<std::int64_t>{30, 60, 80}));
+  EXPECT_EQ(parse_milestones("1"), std::vector<std::int64_t>{1});
+  for (const char* text :
+       {"", "0,3", "3,3", "5,2", "3,", ",3", "3;4", "3 4", "-1", "1e3", "99999999999999999999"})
+    EXPECT_TRUE(parse_milestones(text).empty()) << text;
+  TrainConfig config;
+  const auto* option = find_option(train_options(), "lr-milestones");
+  expect_refused([&] { option->set_text(config, "5,2", "--lr-milestones"); },
+                 {"--lr-milestones", "ascending"});
+}
+
+TEST(TrainOptions, NesterovAsInPyTorch) {
+  TrainConfig config;
+  config.nesterov = true;
+  EXPECT_NO_THROW(check_contradictions(config));
+  config.dampening = 0.1;
+  expect_refused([&] { check_contradictions(config); }, {"--nesterov", "--dampening 0"});
+  config.dampening = 0;
+  config.momentum = 0;
+  expect_refused([&] { check_contradictions(config); }, {"--nesterov", "--momentum"});
 }
 
 }  // namespace

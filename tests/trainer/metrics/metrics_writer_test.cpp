@@ -35,6 +35,7 @@ class MetricsWriterTest : public ::testing::Test {
 TEST_F(MetricsWriterTest, WritesAStart) {
   StartRecord start;
   start.world_size = 2;
+  start.logical_world_size = 8;
   start.device = "cpu";
   start.backend = "mpi";
   start.model = "mlp";
@@ -49,6 +50,7 @@ TEST_F(MetricsWriterTest, WritesAStart) {
   EXPECT_EQ(line["attempt"], 4);
   EXPECT_GT(line["time_unix_s"].get<double>(), 1.6e9);
   EXPECT_EQ(line["world_size"], 2);
+  EXPECT_EQ(line["logical_world_size"], 8);
   EXPECT_EQ(line["device"], "cpu");
   EXPECT_EQ(line["backend"], "mpi");
   EXPECT_EQ(line["model"], "mlp");

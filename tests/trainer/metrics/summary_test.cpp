@@ -13,6 +13,7 @@ RunSummary summary() {
   value.num_parameters = 421642;
   value.data = "fashion-mnist train (60000 samples)";
   value.world_size = 2;
+  value.logical_world_size = 2;
   value.device = "cpu";
   value.backend = "mpi";
   value.precision = "32-true";
@@ -49,6 +50,13 @@ TEST(FormatSummary, IsATable) {
                 "checkpoint    runs/convnet-fashion-mnist/checkpoints/step_00002345\n"
                 "cost          $0.0767, $0.0153 per epoch, 0.051 GPU-h\n" +
                 rule + "\n");
+}
+
+TEST(FormatSummary, NamesLogicalRanksWhereTheyAreOthers) {
+  RunSummary value = summary();
+  value.logical_world_size = 8;
+  EXPECT_NE(format_summary(value).find("ranks         2 on cpu, mpi, 32-true, as 8 logical ranks\n"),
+            std::string::npos);
 }
 
 TEST(FormatSummary, LeavesOutWhatThereIsNot) {

@@ -5,8 +5,12 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Parallel.h>
 #include <ATen/ops/cross_entropy_loss.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <fstream>
 #include <sstream>
 #include <stdexcept>
@@ -122,7 +126,8 @@ std::string refusal(const std::string& name, const DatasetShape& shape) {
 TEST(Models, RefuseWhatTheyCannotTake) {
   EXPECT_EQ(
       refusal("resnet81", {{3, 32, 32}, 10}),
-      "unknown model 'resnet81': did you mean 'resnet18'?; known are: mlp, convnet, resnet18, resnet50");
+      "unknown model 'resnet81': did you mean 'resnet18'?; known are: mlp, convnet, resnet18, resnet34, "
+      "resnet50, resnet101, gpt2, gpt2-mini, bert-base, bert-mini");
   EXPECT_EQ(refusal("convnet", {{784}, 10}),
             "model convnet takes pictures (channels, height, width), but one sample is (784); model mlp "
             "takes samples "
@@ -139,6 +144,66 @@ TEST(Models, RefuseWhatTheyCannotTake) {
             "model mlp takes samples of at least one number and fewer than 2^63, but one sample is "
             "(1073741824, 1073741824, 1073741824)");
   EXPECT_EQ(refusal("mlp", {{4}, 0}), "model mlp needs at least 1 class to tell apart, but the data has 0");
+}
+
+TEST(Models, OfTokensRefuseOtherData) {
+  const DatasetShape sequences{{300}, 0, 300, 256};
+  const DatasetShape pairs{{2, 513}, 0, 513, 259};
+  EXPECT_EQ(refusal("convnet", sequences),
+            "model convnet tells classes apart, but the data are sequences of 300 tokens; gpt2, gpt2-mini, "
+            "bert-base and bert-mini take those");
+  EXPECT_EQ(refusal("gpt2", {{1, 28, 28}, 10}),
+            "model gpt2 takes sequences of tokens, each with the token that follows it, but one sample is "
+            "(1, 28, 28); --data text:FILE, tokens:FILE and synthetic-tokens give them");
+  EXPECT_EQ(refusal("bert-mini", sequences),
+            "model bert-mini takes pairs of masked sequences of tokens, but one sample is (300); --data "
+            "text:FILE, tokens:FILE and synthetic-tokens give them");
+  EXPECT_EQ(refusal("gpt2-mini", sequences),
+            "model gpt2-mini takes sequences of at most 256 tokens, but one sample has 300; lower "
+            "--sequence-length");
+  EXPECT_EQ(refusal("bert-mini", pairs),
+            "model bert-mini takes sequences of at most 512 tokens, but one sample has 513; lower "
+            "--sequence-length");
+}
+
+TEST(Models, OfTokensSayWhatTheyNeedAndWhatTheyAdapted) {
+  EXPECT_EQ(token_needs("gpt2").sequence_length, 1024);
+  EXPECT_EQ(token_needs("gpt2").task, TokenTask::kNextToken);
+  EXPECT_EQ(token_needs("bert-base").sequence_length, 512);
+  EXPECT_EQ(token_needs("bert-base").task, TokenTask::kMaskedToken);
+  EXPECT_EQ(token_needs("mlp").sequence_length, 0);
+  EXPECT_EQ(create_model("gpt2-mini", {{64}, 0, 64, 256})->adaptation(),
+            "transformer.wte takes 256 tokens, sequences have 64 of at most 256");
+  EXPECT_EQ(create_model("bert-mini", {{2, 64}, 0, 64, 259})->adaptation(),
+            "bert.embeddings takes 259 tokens, sequences have 64 of at most 512");
+}
+
+TEST(Models, ScoreTheAnswersThatCount) {
+  const auto score_of = [](const Model& model, const at::Tensor& output, const at::Tensor& target) {
+    const at::Tensor score = model.score(output, target);
+    return std::vector<double>(score.const_data_ptr<double>(),
+                               score.const_data_ptr<double>() + score.numel());
+  };
+  // Two sequences of two tokens, equal logits for all four tokens; argmax takes the first.
+  const auto gpt2 = create_model("gpt2-mini", {{2}, 0, 2, 4});
+  const at::Tensor tokens = at::tensor({0, 1, -100, 0}, at::kLong).view({2, 2});
+  const auto next = score_of(*gpt2, at::zeros({2, 2, 4}), tokens);
+  EXPECT_NEAR(next[0], 3 * std::log(4.0), 1e-6);
+  EXPECT_EQ(next[1], 2.0);
+  EXPECT_EQ(next[2], 3.0);
+  EXPECT_NEAR(gpt2->loss(at::zeros({2, 2, 4}), tokens).item<double>(), std::log(4.0), 1e-6);
+  // One pair of two tokens, of which one counts, and its relation.
+  const auto bert = create_model("bert-mini", {{2, 2}, 0, 2, 4});
+  ASSERT_EQ(bert->num_heads(), 2);
+  const at::Tensor pair = at::tensor({-100, 2, 0}, at::kLong).view({1, 3});
+  const auto both = score_of(*bert, at::zeros({2 * 4 + 2}), pair);
+  EXPECT_NEAR(both[0], std::log(4.0), 1e-6);
+  EXPECT_EQ(both[1], 0.0);
+  EXPECT_EQ(both[2], 1.0);
+  EXPECT_NEAR(both[3], std::log(2.0), 1e-6);
+  EXPECT_EQ(both[4], 1.0);
+  EXPECT_EQ(both[5], 1.0);
+  EXPECT_NEAR(bert->loss(at::zeros({2 * 4 + 2}), pair).item<double>(), std::log(4.0) + std::log(2.0), 1e-6);
 }
 
 TEST(Models, TakeTheSmallestPictures) {
@@ -166,7 +231,11 @@ TEST(Models, AnMlpTakesOtherWidths) {
 }
 
 TEST(Models, AreAllListed) {
-  for (const std::string& name : model_names()) EXPECT_NE(create_model(name, {{1, 28, 28}, 10}), nullptr);
+  for (const std::string& name : {"mlp", "convnet", "resnet18", "resnet34", "resnet50", "resnet101", "gpt2",
+                                  "gpt2-mini", "bert-base", "bert-mini"}) {
+    EXPECT_THAT(model_names(), testing::Contains(name));
+  }
+  EXPECT_EQ(model_names().size(), 10u);
 }
 
 }  // namespace

@@ -33,10 +33,16 @@ const std::vector<Case>& cases() {
       {"sgd_momentum", "sgd", {.lr = 0.05, .momentum = 0.9}},
       {"sgd_weight_decay", "sgd", {.lr = 0.1, .weight_decay = 1e-2}},
       {"sgd_momentum_weight_decay", "sgd", {.lr = 0.03, .momentum = 0.85, .weight_decay = 5e-4}},
+      {"sgd_nesterov", "sgd", {.lr = 0.02, .momentum = 0.9, .nesterov = true}},
+      {"sgd_nesterov_weight_decay",
+       "sgd",
+       {.lr = 0.02, .momentum = 0.8, .nesterov = true, .weight_decay = 1e-3}},
+      {"sgd_dampening", "sgd", {.lr = 0.1, .momentum = 0.9, .dampening = 0.3, .weight_decay = 1e-4}},
       {"adam", "adam", {.lr = 1e-3}},
       {"adam_weight_decay", "adam", {.lr = 3e-3, .weight_decay = 0.02}},
       {"adamw", "adamw", {.lr = 1e-3}},
       {"adamw_weight_decay", "adamw", {.lr = 3e-3, .weight_decay = 0.01}},
+      {"adamw_small_beta1", "adamw", {.lr = 1e-2, .beta1 = 0.3, .beta2 = 0.99}},
       {"adamw_betas", "adamw", {.lr = 1e-2, .weight_decay = 0.1, .beta1 = 0.8, .beta2 = 0.95, .eps = 1e-6}},
   };
   return table;
@@ -242,6 +248,13 @@ TEST(OptimizerOptionsCheck, RefusesWhatPyTorchRefuses) {
   EXPECT_EQ(refusal("adamw", p(), {.lr = kInfinity}),
             "learning rate must be a number of at least 0, not inf");
   EXPECT_EQ(refusal("sgd", p(), {.momentum = -1}), "momentum must be a number of at least 0, not -1");
+  EXPECT_EQ(refusal("sgd", p(), {.momentum = 0.9, .dampening = -1}),
+            "dampening must be a number of at least 0, not -1");
+  for (const OptimizerOptions& options :
+       {OptimizerOptions{.nesterov = true},
+        OptimizerOptions{.momentum = 0.9, .dampening = 0.1, .nesterov = true}})
+    EXPECT_EQ(refusal("sgd", p(), options),
+              "Nesterov's momentum needs a momentum above 0 and a dampening of 0");
   EXPECT_EQ(refusal("adamw", p(), {.weight_decay = -1}),
             "weight decay must be a number of at least 0, not -1");
   EXPECT_EQ(refusal("adamw", p(), {.beta1 = 1}), "beta1 must be at least 0 and below 1, not 1");
@@ -273,6 +286,24 @@ TEST(Optimizer, SetsTheLearningRateOfTheNextStep) {
   weight.mutable_grad() = at::ones({1}).mul(2);
   sgd->step();
   EXPECT_EQ(weight.item<float>(), 0.5F);  // 1 - 0.25 * 2
+}
+
+// One-cycle moves it in every step.
+TEST(Optimizer, SetsTheMomentumOfTheNextStep) {
+  auto weight = at::zeros({1}).requires_grad_();
+  const auto sgd = create_optimizer("sgd", {weight}, {.lr = 1, .momentum = 0.5});
+  for (const double momentum : {0.5, 0.25}) {
+    sgd->set_momentum(momentum);
+    weight.mutable_grad() = at::ones({1});
+    sgd->step();
+  }
+  EXPECT_EQ(weight.item<float>(), -2.25F);  // -1, then a buffer of 0.25 * 1 + 1
+  EXPECT_THROW(sgd->set_momentum(0), std::invalid_argument);
+  EXPECT_THROW(create_optimizer("sgd", {weight}, {})->set_momentum(0.9), std::invalid_argument);
+  const auto adam = create_optimizer("adam", {weight}, {.beta1 = 0.95});
+  EXPECT_NO_THROW(adam->set_momentum(0.85));
+  EXPECT_THROW(adam->set_momentum(0.4), std::invalid_argument);
+  EXPECT_THROW(adam->set_momentum(1), std::invalid_argument);
 }
 
 }  // namespace

@@ -53,6 +53,8 @@ struct Case {
 const Case kCases[] = {
     {"sgd", "sgd", {.lr = 0.05}, 0.0},
     {"sgd_momentum", "sgd", {.lr = 0.05, .momentum = 0.9, .weight_decay = 1e-3}, 0.0},
+    {"sgd_nesterov", "sgd", {.lr = 0.05, .momentum = 0.9, .nesterov = true, .weight_decay = 1e-3}, 0.0},
+    {"sgd_dampening", "sgd", {.lr = 0.05, .momentum = 0.9, .dampening = 0.2}, 0.0},
     {"adam", "adam", {.lr = 0.01, .weight_decay = 1e-2}, 0.0},
     {"adamw", "adamw", {.lr = 0.01, .weight_decay = 1e-2}, 0.0},
     {"sgd_clipped", "sgd", {.lr = 0.05, .momentum = 0.9}, 0.5},

@@ -1,0 +1,52 @@
+// What a Trainer begins with besides its own checkpoint: a file of Python's, a schedule, hashes.
+#include <cstddef>
+
+#include "trainer/config/option_value.h"
+#include "trainer/model_state.h"
+#include "trainer/trainer.h"
+#include "trainer/update_options.h"
+
+namespace lockstep {
+
+void Trainer::make_hashes() {
+  NamedTensors trained;
+  for (const auto& item : model_->named_parameters()) {
+    if (item.value().requires_grad()) trained.emplace_back(item.key(), item.value());
+  }
+  hashes_.emplace(trained, communicator_, run_dir_.hashes_file(), logical_ranks_.count());
+}
+
+// `interval`: what has just been done, an optimizer step or an epoch.
+void Trainer::step_schedule(const char* interval) {
+  if (config_.lr_interval != interval) return;
+  schedule_->step();
+  apply(*schedule_, *optimizer_);
+}
+
+// As if this run had done start.step steps, with what Python does not save computed anew.
+void Trainer::start_from(const TrainState& start) {
+  const std::int64_t in_epoch = start.step % steps_per_epoch();
+  state_.step = start.step;
+  state_.epoch = start.step / steps_per_epoch();
+  state_.batch = in_epoch * config_.accumulate_grad_batches;
+  const std::int64_t samples_per_rank =
+      state_.epoch * feeds_.front().sampler.samples_per_rank() + state_.batch * config_.batch_size;
+  state_.samples_seen = logical_ranks_.world_size() * samples_per_rank;
+  const std::int64_t schedule_steps = config_.lr_interval == "epoch" ? state_.epoch : state_.step;
+  while (schedule_->steps() < schedule_steps) schedule_->step();
+  apply(*schedule_, *optimizer_);
+  optimizer_->load_state(start.optimizer);
+  if (!start.random_states.empty()) logical_ranks_.set_random_states(start.random_states);
+}
+
+// Rank 0 tells where the run begins.
+void Trainer::announce(const TrainState& start) {
+  reporter_->say("starts from " + config_.init_from + " after step " + std::to_string(state_.step));
+  reporter_->happened("resume", position(), "from " + config_.init_from);
+  if (start.lr > 0.0 && start.lr != schedule_->lr()) {
+    reporter_->warn(config_.init_from + " had learning rate " + to_text(start.lr) + ", this run has " +
+                    to_text(schedule_->lr()) + " (--lr and its schedule)");
+  }
+}
+
+}  // namespace lockstep
