@@ -24,14 +24,19 @@ class TcpTest(RunTest):
                                MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
             ranks.append(subprocess.Popen([str(BIN / "lockstep-train"), "--backend", backend, "--run-dir", str(self.folder / backend), *MODEL, *options],
                                           env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
-            self.addCleanup(ranks[-1].kill)
+            self.addCleanup(self.end, ranks[-1])
         return ranks
+
+    @staticmethod
+    def end(rank):
+        rank.kill()
+        rank.communicate()
 
     def wait_for_steps(self):
         metrics = self.folder / "tcp" / "metrics.jsonl"
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
-            if metrics.exists() and metrics.read_text().count('"kind":"step"') >= 3:
+            if metrics.exists() and metrics.read_text().count('"kind":"train"') >= 3:
                 return
             time.sleep(0.1)
         self.fail("no steps within 60 s")
