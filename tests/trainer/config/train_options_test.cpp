@@ -93,7 +93,7 @@ TEST(TrainOptions, RunFolderIsNamedAfterModelAndData) {
   config.data = "tokens:/data/fineweb/";
   EXPECT_EQ(run_dir_of(config), "runs/resnet18-fineweb");
   config.model = "../../etc";
-  EXPECT_EQ(run_dir_of(config), "runs/..-..-etc-data");
+  EXPECT_EQ(run_dir_of(config), "runs/..-..-etc-fineweb");
   config.run_dir = "elsewhere";
   EXPECT_EQ(run_dir_of(config), "elsewhere");
 }
