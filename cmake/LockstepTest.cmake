@@ -66,7 +66,7 @@ function(lockstep_add_reference test script)
   set(directory "${CMAKE_CURRENT_BINARY_DIR}/reference/${test}")
   cmake_path(ABSOLUTE_PATH script BASE_DIRECTORY "${CMAKE_CURRENT_SOURCE_DIR}" NORMALIZE)
   add_test(NAME ${test}.reference COMMAND "${LOCKSTEP_VENV}/bin/python" "${script}" "${directory}")
-  set_tests_properties(${test}.reference PROPERTIES FIXTURES_SETUP ${test}.reference TIMEOUT 300
+  set_tests_properties(${test}.reference PROPERTIES FIXTURES_SETUP ${test}.reference TIMEOUT 600
     ENVIRONMENT "OMP_NUM_THREADS=1")
   set_property(TEST ${test} APPEND PROPERTY FIXTURES_REQUIRED ${test}.reference)
   set_property(TEST ${test} APPEND PROPERTY ENVIRONMENT "LOCKSTEP_REFERENCE_DIR=${directory}")
