@@ -23,7 +23,7 @@ TEXT = f"text:{pathlib.Path(__file__).resolve().parents[2] / 'LICENSE'}"
 class ParityTest(RunTest):
     pictures = FASHION_MNIST  # the folder of fashion-mnist
 
-    def compare(self, model, optimizer, ranks, steps, batch_size=64, comm_hook="none", lr=0.01, timeout=240):
+    def compare(self, model, optimizer, ranks, steps, batch_size=64, comm_hook="none", lr=0.01, timeout=600):
         with self.subTest(model=model, optimizer=optimizer, ranks=ranks, comm_hook=comm_hook):
             name = f"{model}-{optimizer}-{ranks}-{comm_hook}"
             has_tokens = model in ("gpt2-mini", "bert-mini")
