@@ -71,6 +71,11 @@ class CompareTest(RunTest):
         for a, b in ((self.folder / "a", latest), (latest / "model.safetensors", self.folder / "same.pt"),
                      (self.folder / "a", self.folder / "same.pt"), (self.folder / "a" / "checkpoints" / "latest", latest)):
             self.assertIn("equal in 6 tensors, 669706 elements", self.compare(a, b, expect=0))
+        tied = {**weights, "tied": weights["net.0.weight"].detach()}  # as GPT-2's state_dict() has its embedding twice
+        torch.save(tied, self.folder / "tied.pt")
+        self.compare(latest, self.folder / "tied.pt", expect=0)
+        torch.save({**weights, "tied": weights["net.0.weight"].clone()}, self.folder / "untied.pt")
+        self.assertIn("only in B: tied", self.compare(latest, self.folder / "untied.pt", expect=1))
         weights["net.2.bias"][7] = torch.nextafter(weights["net.2.bias"][7], torch.tensor(9.0))
         weights["more"] = torch.zeros(1)
         del weights["net.4.bias"]
