@@ -60,6 +60,15 @@ std::string broadcast_text(const std::string& mine, int root, Communicator& comm
   return {static_cast<const char*>(text.const_data_ptr()), static_cast<std::size_t>(text.numel())};
 }
 
+std::string first_problem(const std::string& mine, Communicator& communicator) {
+  const at::Tensor rank = at::full({1}, mine.empty() ? communicator.world_size() : communicator.rank(),
+                                   at::TensorOptions().dtype(at::kInt));
+  communicator.all_reduce(rank, ReduceOp::kMin)->wait();
+  const int first = rank.item<int>();
+  if (first == communicator.world_size()) return "";
+  return "rank " + std::to_string(first) + ": " + broadcast_text(mine, first, communicator);
+}
+
 std::string find_disagreement(const KeyValues& values, Communicator& communicator) {
   if (communicator.world_size() == 1) return {};
   const KeyValues reference = unpack(broadcast_text(pack(values), 0, communicator));

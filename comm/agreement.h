@@ -17,6 +17,9 @@ using KeyValues = std::vector<std::pair<std::string, std::string>>;
 // "rank 1 has --lr 0.2, rank 0 has 0.1".
 std::string find_disagreement(const KeyValues& values, Communicator& communicator);
 
+// The first rank's problem as "rank 1: what it says" on every rank; empty if no rank has one. A collective.
+std::string first_problem(const std::string& mine, Communicator& communicator);
+
 // The text of `root` on every rank; a collective.
 std::string broadcast_text(const std::string& mine, int root, Communicator& communicator);
 

@@ -12,6 +12,8 @@
 #include "comm/nccl_communicator.h"
 #include "comm/ring_communicator.h"
 #include "comm/shared_memory_communicator.h"
+#include "comm/socket_transport.h"
+#include "comm/tcp_runner.h"
 #include "comm/thread_communicator.h"
 
 namespace lockstep {
@@ -35,11 +37,11 @@ void check_possible(const CommunicatorOptions& options, const std::string& name,
            std::to_string(gpu_count) + "; use fewer ranks, or --backend mpi, which lets ranks share a GPU");
   }
   if (name == "gloo" && options.reduction_order == ReductionOrder::kTree)
-    refuse("Gloo adds in its own order, which is pytorch's; use --reduction-order pytorch, or --backend mpi");
+    refuse("Gloo adds in its own order, which is pytorch's; use --reduction-order pytorch, or --backend tcp");
   if (name == "shm" && !options.device.is_cpu())
     refuse("GPU tensors do not lie in shared memory; use --backend mpi");
   if (name == "shm" && placement.world_size != placement.local_world_size)
-    refuse("the ranks are on several machines; use --backend mpi, or gloo");
+    refuse("the ranks are on several machines; use --backend tcp, mpi or gloo");
   if (name == "mpi" && !placement.mpi_launched()) {
     refuse("this process was not started by mpirun (but by " + to_string(placement.launched_by) +
            "); use --backend gloo, or start it with lockstep train");
@@ -95,6 +97,15 @@ CommunicatorPtr create_shm(const CommunicatorOptions& options) {
   return host;
 }
 
+CommunicatorPtr create_tcp(const CommunicatorOptions& options) {
+  const TcpOptions tcp{options.reduction_order, options.timeout, socket_interfaces_from_environment(),
+                       machine_identity(), [options](const std::string& line) { warn(options, line); }};
+  const CommunicatorPtr host = create_host_communicator(options);
+  return std::make_shared<RingCommunicator>(
+      "tcp", RingCommunicator::MakeRunner([host, tcp] { return make_tcp_runner(host, tcp); }),
+      options.timeout, options.reduction_order);
+}
+
 CommunicatorPtr create_nccl(const CommunicatorOptions& options) {
   const CommunicatorPtr host = create_host_communicator(options);
   require_same_choice(options, "nccl", *host);
@@ -107,7 +118,11 @@ struct Backend {
 };
 
 constexpr Backend kBackends[] = {
-    {"nccl", create_nccl},      {"shm", create_shm}, {"mpi", create_mpi}, {"gloo", create_gloo_communicator},
+    {"nccl", create_nccl},
+    {"shm", create_shm},
+    {"tcp", create_tcp},
+    {"mpi", create_mpi},
+    {"gloo", create_gloo_communicator},
     {"threads", create_single},
 };
 
@@ -123,6 +138,8 @@ BackendChoice choose_automatically(const CommunicatorOptions& options, int gpu_c
       placement.local_world_size == placement.world_size) {
     return {"shm", "all ranks are on one machine"};
   }
+  if (placement.mpi_launched() && placement.local_world_size != placement.world_size)
+    return {"tcp", shared + "the ranks are on several machines"};
   if (placement.mpi_launched()) return {"mpi", shared + "an MPI launcher started this process"};
   if (placement.world_size == 1) return {"threads", "there is one rank only"};
   return {"gloo", shared + to_string(placement.launched_by) + " started this process, not MPI"};

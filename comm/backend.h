@@ -15,7 +15,7 @@ namespace lockstep {
 
 struct CommunicatorOptions {
   Placement placement = read_placement();
-  std::string backend = "auto";  // auto, nccl, shm, mpi, gloo or threads (one rank only)
+  std::string backend = "auto";  // auto, nccl, shm, tcp, mpi, gloo or threads (one rank only)
   ReductionOrder reduction_order = ReductionOrder::kPytorch;     // nccl: kFast whatever is asked for
   at::Device device = at::kCPU;                                  // where the tensors that matter live
   std::chrono::milliseconds timeout = std::chrono::minutes(10);  // of every wait for another rank
@@ -31,8 +31,8 @@ struct BackendChoice {
 };
 
 // What `options.backend` comes down to on a machine with `gpu_count` GPUs. `auto` takes NCCL where every
-// local rank has a GPU of its own; shared memory where all ranks are on one machine; else MPI where an MPI
-// launcher started us, else Gloo over a TCP store.
+// local rank has a GPU of its own; shared memory where all ranks are on one machine; where an MPI launcher
+// started us, else, sockets of our own between machines and MPI within one; else Gloo over a TCP store.
 // Throws std::invalid_argument for an unknown name, or one that cannot work here, saying why.
 BackendChoice choose_backend(const CommunicatorOptions& options, int gpu_count);
 

@@ -35,6 +35,8 @@ std::string CollectiveSignature::describe() const {
   if (kind == CollectiveKind::kBarrier) return "barrier #" + std::to_string(sequence);
   if (kind == CollectiveKind::kExchange)
     return "exchange #" + std::to_string(sequence) + " (" + std::to_string(count) + ")";
+  if (rows > 1)
+    return describe_collective("all_reduce of " + std::to_string(rows) + " rows", sequence, dtype, count);
   return describe_collective(to_string(kind), sequence, dtype, count);
 }
 

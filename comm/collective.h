@@ -31,6 +31,7 @@ struct CollectiveSignature {
   int root = 0;            // broadcast
   std::int64_t count = 0;  // elements of the longer tensor; an exchange's tag
   ReductionOrder order = ReductionOrder::kPytorch;
+  std::int64_t rows = 1;  // tensors that each rank gives to a sum
 
   std::string describe() const;
   bool operator==(const CollectiveSignature&) const = default;

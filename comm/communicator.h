@@ -49,7 +49,7 @@ class Communicator {
 
   virtual int rank() const = 0;
   virtual int world_size() const = 0;
-  // "shm", "mpi", "nccl", "gloo" or "threads".
+  // "shm", "tcp", "mpi", "nccl", "gloo" or "threads".
   virtual std::string backend() const = 0;
   // The order of the sums of all_reduce and reduce_scatter.
   virtual ReductionOrder reduction_order() const { return ReductionOrder::kPytorch; }

@@ -1,48 +1,31 @@
-// One engine runs all five collectives: a collective is a list of steps in which this rank sends one chunk to
-// the left and receives one from the right, reduced into place or copied into place. Chunks travel in
-// segments, and a segment is sent on as soon as it has arrived, so that the ring is a pipeline and latency is
-// paid once.
+// One engine runs all collectives: a collective is two lists of segments, those that this rank sends to the
+// left and those that it receives from the right, in order. A segment is sent on as soon as it has arrived,
+// so that the ring is a pipeline and latency is paid once.
 #include "comm/ring.h"
 
 #include <c10/core/ScalarType.h>
 
 #include <algorithm>
-#include <array>
+#include <cstring>
 #include <deque>
-#include <optional>
-#include <thread>
 #include <utility>
-#include <vector>
 
 #include "comm/errors.h"
 #include "comm/fold.h"
 #include "comm/reduction.h"
+#include "comm/ring_tree.h"
+#include "comm/ring_wait.h"
 
 namespace lockstep {
 namespace {
 
 // The ring is full only when a segment has gone round; sixteen are under way to cover a poll's sleep.
 constexpr std::int64_t kSegmentBytes = 512 << 10;
-constexpr int kSegmentsInFlight = 16;
-constexpr std::int64_t kDirectSegmentBytes = 1 << 20;  // of each rank's chunk, order kTree
-
-// Polls for a moment, then sleeps between polls, because on a CPU the backward pass needs the core more than
-// we do. Sleeping rather than yielding: a thread that yields to a busy one gets the core back after its whole
-// time slice, one that sleeps as soon as it wakes.
-class Backoff {
- public:
-  void reset() { polls_ = 0; }
-  void pause() {
-    ++polls_;
-    if (polls_ < kEagerPolls) return;
-    std::this_thread::sleep_for(std::chrono::microseconds(polls_ < kShortSleeps ? 20 : 100));
-  }
-
- private:
-  static constexpr int kEagerPolls = 50;
-  static constexpr int kShortSleeps = 2000;
-  int polls_ = 0;
-};
+constexpr std::size_t kSegmentsInFlight = 16;
+// What everybody sends to everybody at most, rather than in as many hops as there are ranks.
+constexpr std::int64_t kSmallBytes = 8 << 10;
+constexpr std::int64_t kSmallTotalBytes = 64 << 10;
+constexpr int kFewParticipants = 32;
 
 // What neighbours compare before data moves.
 struct Header {
@@ -53,6 +36,7 @@ struct Header {
   std::int32_t root;
   std::int64_t count;
   std::int64_t order;
+  std::int64_t rows;
   bool operator==(const Header&) const = default;
 };
 
@@ -63,7 +47,8 @@ Header to_header(const CollectiveSignature& s) {
           static_cast<std::int32_t>(s.dtype),
           s.root,
           s.count,
-          static_cast<std::int64_t>(s.order)};
+          static_cast<std::int64_t>(s.order),
+          s.rows};
 }
 
 CollectiveSignature from_header(const Header& h) {
@@ -73,324 +58,338 @@ CollectiveSignature from_header(const Header& h) {
           static_cast<at::ScalarType>(h.dtype),
           h.root,
           h.count,
-          static_cast<ReductionOrder>(h.order)};
+          static_cast<ReductionOrder>(h.order),
+          h.rows};
 }
-
-// A range of bytes of the buffer.
-struct Range {
-  std::int64_t begin = 0;
-  std::int64_t end = 0;
-  std::int64_t size() const { return end - begin; }
-};
-
-struct Step {
-  Range send;           // to the left neighbour; empty: nothing
-  Range receive;        // from the right neighbour; empty: nothing
-  bool reduce = false;  // receive into scratch and reduce, else receive into place
-  // The send may go as soon as the same segment of the step before has been received (else: at once).
-  bool send_follows_receive = false;
-};
 
 class RingRun {
  public:
-  RingRun(Transport& transport, const CollectiveSignature& signature, void* data, const WaitLimit& limit)
+  RingRun(Transport& transport, const CollectiveSignature& signature, const RingBuffers& buffers,
+          const WaitLimit& limit)
       : transport_(transport),
         signature_(signature),
-        data_(static_cast<char*>(data)),
-        limit_(limit),
-        rank_(transport.rank()),
-        world_size_(transport.world_size()),
-        left_((rank_ + world_size_ - 1) % world_size_),
-        right_((rank_ + 1) % world_size_),
-        element_bytes_(static_cast<std::int64_t>(c10::elementSize(signature.dtype))) {}
+        buffers_(buffers),
+        wait_(transport, signature, limit),
+        here_(transport.rank()),
+        participants_(transport.world_size()),
+        left_((here_ + participants_ - 1) % participants_),
+        right_((here_ + 1) % participants_),
+        element_bytes_(static_cast<std::int64_t>(c10::elementSize(signature.dtype))),
+        sums_(signature, participants_, here_, buffers.tensors, buffers.result) {}
 
   std::int64_t run() {
-    if (world_size_ == 1) return 0;
+    if (participants_ == 1) return 0;
+    if (is_small()) {
+      exchange();
+      return bytes_sent_;
+    }
     const Header mine = to_header(signature_);
     const auto sent = transport_.send(&mine, sizeof mine, left_);
     if (reduces() && signature_.order == ReductionOrder::kTree) {
-      const auto header = transport_.receive(&theirs_, sizeof theirs_, right_);
-      wait_for(header, right_);
-      check_header(theirs_);
+      wait_.wait_for(transport_.receive(&theirs_, sizeof theirs_, right_), right_);
+      check_header(theirs_, right_);
       header_checked_ = true;
-      reduce_directly();
+      bytes_sent_ += reduce_tree_chunks(transport_, signature_, buffers_, sums_, wait_);
+      if (signature_.kind == CollectiveKind::kAllReduce) tell_result(sums_.superchunk(here_));
     }
-    run_steps(steps());
-    wait_for(sent, left_);
+    plan();
+    run_plan();
+    wait_.wait_for(sent, left_);
     return bytes_sent_;
   }
 
  private:
-  struct Message {
-    Transport::Request request;
-    std::size_t step;
-    Range range;
-    std::size_t scratch = 0;
+  // What is done to a segment before it is sent, or after it was received.
+  enum class Action { kNone, kBegin, kBeginFirstChunk, kAdd, kFinish, kResult };
+
+  struct Segment {
+    ByteRange range;
+    Action action = Action::kNone;
+    std::size_t needs_received = 0;  // how many segments must have been received before this one is sent
   };
 
-  // Chunks of an all-reduce as Gloo cuts them; equal blocks for the collectives that speak of blocks.
-  Range chunk(int index) const {
-    index = (index % world_size_ + world_size_) % world_size_;
-    if (signature_.kind == CollectiveKind::kAllReduce) {
-      const RingChunks chunks = ring_chunks(signature_.count, element_bytes_, world_size_);
-      return {chunks.begin(index) * element_bytes_, chunks.end(index) * element_bytes_};
-    }
-    const std::int64_t block = signature_.count / world_size_ * element_bytes_;
-    return {index * block, (index + 1) * block};
-  }
+  struct Message {
+    Transport::Request request;
+    Segment segment;
+    std::size_t scratch = 0;
+  };
 
   bool reduces() const {
     return signature_.kind == CollectiveKind::kAllReduce || signature_.kind == CollectiveKind::kReduceScatter;
   }
 
-  // In reduce step s this rank passes on chunk rank+1+s, whose sum began at rank (rank+s), and adds its own
-  // share to chunk rank+2+s; after W-1 steps chunk `rank` is complete here. In gather step s it passes on
-  // chunk rank+s.
-  std::vector<Step> steps() const {
-    std::vector<Step> steps;
-    const bool gathers =
-        signature_.kind == CollectiveKind::kAllReduce || signature_.kind == CollectiveKind::kAllGather;
-    const bool reduces_in_ring = reduces() && signature_.order != ReductionOrder::kTree;
-    if (reduces_in_ring) {
-      for (int s = 0; s < world_size_ - 1; ++s) {
-        steps.push_back({chunk(rank_ + 1 + s), chunk(rank_ + 2 + s), true, s > 0});
-      }
-    }
-    if (gathers) {
-      for (int s = 0; s < world_size_ - 1; ++s) {
-        steps.push_back({chunk(rank_ + s), chunk(rank_ + s + 1), false, reduces_in_ring || s > 0});
-      }
-    }
-    if (signature_.kind == CollectiveKind::kBroadcast) add_broadcast_steps(steps);
-    if (signature_.kind == CollectiveKind::kBarrier) add_barrier_steps(steps);
-    return steps;
+  std::int64_t given_bytes() const {
+    return signature_.count * element_bytes_ * static_cast<std::int64_t>(buffers_.tensors.size());
   }
 
-  // Order kTree: every rank sends chunk c straight to rank c, which adds all of them at once. The same bytes
-  // as the ring's first half. A segment of every chunk at a time; the next is under way while one is added.
-  void reduce_directly() {
-    const std::int64_t longest = chunk(0).size();
-    const std::int64_t rounds = (longest + kDirectSegmentBytes - 1) / kDirectSegmentBytes;
-    std::array<Round, 2> under_way;
-    if (rounds > 0) post_round(0, under_way[0]);
-    for (std::int64_t j = 0; j < rounds; ++j) {
-      if (j + 1 < rounds) post_round(j + 1, under_way[static_cast<std::size_t>((j + 1) % 2)]);
-      finish_round(j, under_way[static_cast<std::size_t>(j % 2)]);
-    }
+  bool is_small() const {
+    if (signature_.kind == CollectiveKind::kBarrier) return participants_ <= kFewParticipants;
+    return signature_.kind == CollectiveKind::kAllReduce && given_bytes() <= kSmallBytes &&
+           given_bytes() * (participants_ - 1) <= kSmallTotalBytes;
   }
 
-  struct Round {
-    std::vector<std::vector<char>> pieces;  // by rank, of this rank's chunk
-    std::vector<std::pair<Transport::Request, int>> messages;
-  };
-
-  Range segment_of(const Range& range, std::int64_t j) const {
-    const std::int64_t begin = std::min(range.end, range.begin + j * kDirectSegmentBytes);
-    return {begin, std::min(range.end, begin + kDirectSegmentBytes)};
+  // Everybody sends everything to everybody and adds up for itself: one hop.
+  void exchange() {
+    const Header mine = to_header(signature_);
+    const std::int64_t bytes = given_bytes();
+    std::vector<char> all(static_cast<std::size_t>(bytes * participants_));
+    char* const own = all.data() + bytes * here_;
+    for (std::size_t k = 0; k < buffers_.tensors.size(); ++k) {
+      const auto each = static_cast<std::size_t>(signature_.count * element_bytes_);
+      if (each > 0) std::memcpy(own + k * each, buffers_.tensors[k], each);
+    }
+    std::vector<Header> headers(static_cast<std::size_t>(participants_));
+    std::vector<std::pair<Transport::Request, int>> sends;
+    std::vector<std::pair<Transport::Request, int>> receives;
+    for (int hop = 1; hop < participants_; ++hop) {
+      const int peer = (here_ + participants_ - hop) % participants_;
+      sends.emplace_back(transport_.send(&mine, sizeof mine, peer), peer);
+      if (bytes > 0) sends.emplace_back(transport_.send(own, static_cast<std::size_t>(bytes), peer), peer);
+      bytes_sent_ += bytes;
+    }
+    for (int hop = 1; hop < participants_; ++hop) {
+      const int peer = (here_ + hop) % participants_;
+      Header& theirs = headers[static_cast<std::size_t>(peer)];
+      receives.emplace_back(transport_.receive(&theirs, sizeof theirs, peer), peer);
+    }
+    for (auto& [message, peer] : receives) {
+      wait_.wait_for(message, peer);
+      check_header(headers[static_cast<std::size_t>(peer)], peer);
+      if (bytes > 0)
+        message = transport_.receive(all.data() + bytes * peer, static_cast<std::size_t>(bytes), peer);
+    }
+    // A transport may complete a send no sooner than it is received, and a receive only if it is asked for.
+    for (const auto& [message, peer] : receives) {
+      if (bytes > 0) wait_.wait_for(message, peer);
+    }
+    for (const auto& [message, peer] : sends) wait_.wait_for(message, peer);
+    if (signature_.kind == CollectiveKind::kAllReduce) add_up_all(all);
   }
 
-  void post_round(std::int64_t j, Round& round) {
-    round.pieces.resize(static_cast<std::size_t>(world_size_));
-    const Range mine = segment_of(chunk(rank_), j);
-    for (int hop = 1; hop < world_size_; ++hop) {
-      const int peer = (rank_ + hop) % world_size_;
-      if (mine.size() > 0) {
-        auto& piece = round.pieces[static_cast<std::size_t>(peer)];
-        piece.resize(static_cast<std::size_t>(mine.size()));
-        round.messages.emplace_back(transport_.receive(piece.data(), piece.size(), peer), peer);
-      }
-    }
-    for (int hop = 1; hop < world_size_; ++hop) {
-      const int peer = (rank_ + world_size_ - hop) % world_size_;
-      const Range theirs = segment_of(chunk(peer), j);
-      if (theirs.size() == 0) continue;
-      round.messages.emplace_back(
-          transport_.send(data_ + theirs.begin, static_cast<std::size_t>(theirs.size()), peer), peer);
-      bytes_sent_ += theirs.size();
-    }
-  }
-
-  void finish_round(std::int64_t j, Round& round) {
-    for (const auto& [message, peer] : round.messages) wait_for(message, peer);
-    round.messages.clear();
-    const Range mine = segment_of(chunk(rank_), j);
+  void add_up_all(const std::vector<char>& all) {
+    const auto ranks = participants_ * static_cast<int>(buffers_.tensors.size());
     std::vector<const void*> inputs;
-    for (int r = 0; r < world_size_; ++r)
-      inputs.push_back(r == rank_ ? data_ + mine.begin : round.pieces[static_cast<std::size_t>(r)].data());
-    void* into = data_ + mine.begin;
-    fold_inputs({&into, 1}, inputs, 0, mine.size() / element_bytes_,
-                {signature_.dtype, signature_.op, ReductionOrder::kTree, 1.0});
+    for (int r = 0; r < ranks; ++r) inputs.push_back(all.data() + r * signature_.count * element_bytes_);
+    fold_ranks({&buffers_.result, 1}, inputs, 0, signature_.count,
+               ring_chunks(signature_.count, element_bytes_, ranks),
+               {signature_.dtype, signature_.op, signature_.order, 1.0});
+    tell_result({0, signature_.count * element_bytes_});
+  }
+
+  void tell_result(ByteRange range) const {
+    if (buffers_.on_result && range.size() > 0) buffers_.on_result(range);
+  }
+
+  void check_header(const Header& theirs, int peer) const {
+    if (to_header(signature_) == theirs) return;
+    throw mismatch(transport_.named_rank(here_), signature_, transport_.named_rank(peer),
+                   from_header(theirs));
+  }
+
+  std::vector<ByteRange> cut(const ByteRange& range) const {
+    const std::int64_t longest =
+        std::max<std::int64_t>(kSegmentBytes / element_bytes_ * element_bytes_, element_bytes_);
+    std::vector<ByteRange> segments;
+    for (std::int64_t begin = range.begin; begin < range.end; begin += longest)
+      segments.push_back({begin, std::min(range.end, begin + longest)});
+    return segments;
+  }
+
+  // A superchunk's segments: those of its first chunk, then those of the others.
+  std::vector<ByteRange> first_segments(int participant) const { return cut(sums_.first_chunk(participant)); }
+  std::vector<ByteRange> other_segments(int participant) const {
+    return cut({sums_.first_chunk(participant).end, sums_.superchunk(participant).end});
+  }
+
+  void plan() {
+    switch (signature_.kind) {
+      case CollectiveKind::kBroadcast:
+        return plan_broadcast();
+      case CollectiveKind::kBarrier:
+        return plan_barrier();
+      default:
+        break;
+    }
+    const bool reduces_in_ring = reduces() && signature_.order != ReductionOrder::kTree;
+    if (reduces_in_ring) plan_reduction();
+    if (signature_.kind != CollectiveKind::kReduceScatter) plan_gathering(reduces_in_ring);
+  }
+
+  // In step s this rank passes on superchunk here+s and adds its own share to superchunk here+1+s; after the
+  // last step its own is complete. comm/ring_sums.h says where sums begin and end.
+  void plan_reduction() {
+    for (const ByteRange& range : other_segments(here_)) to_send_.push_back({range, Action::kBegin});
+    std::size_t before = 0;  // index of the first segment received in the step before
+    for (const ByteRange& range : other_segments(here_ + 1)) to_receive_.push_back({range, Action::kAdd});
+    for (int step = 1; step < participants_; ++step) {
+      std::size_t needs = before;
+      before = to_receive_.size();
+      for (const ByteRange& range : first_segments(here_ + step)) {
+        if (step == 1) {
+          to_send_.push_back({range, Action::kBeginFirstChunk});
+        } else {
+          to_send_.push_back({range, Action::kNone, ++needs});
+        }
+      }
+      for (const ByteRange& range : other_segments(here_ + step))
+        to_send_.push_back({range, Action::kNone, ++needs});
+      plan_receives(here_ + 1 + step, step == participants_ - 1 ? Action::kFinish : Action::kAdd);
+    }
+  }
+
+  // In step s this rank passes on superchunk here+s, which in the first step is its own.
+  void plan_gathering(bool follows_reduction) {
+    const auto own = first_segments(here_).size() + other_segments(here_).size();
+    std::size_t needs = follows_reduction ? to_receive_.size() - own : 0;
+    for (int step = 0; step < participants_ - 1; ++step) {
+      const bool at_once = step == 0 && !follows_reduction;
+      for (const auto& segments : {first_segments(here_ + step), other_segments(here_ + step)}) {
+        for (const ByteRange& range : segments)
+          to_send_.push_back({range, Action::kNone, at_once ? 0 : ++needs});
+      }
+      plan_receives(here_ + 1 + step, Action::kResult);
+    }
+  }
+
+  void plan_receives(int participant, Action action) {
+    for (const auto& segments : {first_segments(participant), other_segments(participant)}) {
+      for (const ByteRange& range : segments) to_receive_.push_back({range, action});
+    }
   }
 
   // A chain from the root leftwards round the ring; the root's right neighbour is its end.
-  void add_broadcast_steps(std::vector<Step>& steps) const {
-    const Range all{0, signature_.count * element_bytes_};
-    const bool is_root = rank_ == signature_.root;
-    const bool is_last = left_ == signature_.root;
-    if (is_root) {
-      steps.push_back({all, {}, false, false});
-      return;
+  void plan_broadcast() {
+    const bool is_root = here_ == signature_.root;
+    for (const ByteRange& range : cut({0, signature_.count * element_bytes_})) {
+      if (!is_root) to_receive_.push_back({range, Action::kResult});
+      if (is_root || left_ != signature_.root)
+        to_send_.push_back({range, Action::kNone, is_root ? 0 : to_receive_.size()});
     }
-    steps.push_back({{}, all, false, false});
-    if (!is_last) steps.push_back({all, {}, false, true});
   }
 
   // W-1 times: tell the left neighbour, hear from the right one. After s rounds, s neighbours to the right
-  // are known to have arrived; after W-1 all are. `data` is one byte per step and direction.
-  void add_barrier_steps(std::vector<Step>& steps) const {
-    for (int s = 0; s < world_size_ - 1; ++s) steps.push_back({{0, 1}, {1, 2}, false, s > 0});
-  }
-
-  void check_header(const Header& theirs) const {
-    if (to_header(signature_) == theirs) return;
-    throw mismatch(rank_, signature_, right_, from_header(theirs));
-  }
-
-  void wait_for(Transport::Request request, int peer) {
-    Backoff backoff;
-    while (!transport_.test(request)) {
-      check_limit(peer);
-      backoff.pause();
+  // are known to have arrived; after W-1 all are. The result is one byte per direction.
+  void plan_barrier() {
+    for (int step = 0; step < participants_ - 1; ++step) {
+      to_send_.push_back({{0, 1}, Action::kNone, to_receive_.size()});
+      to_receive_.push_back({{1, 2}, Action::kNone});
     }
   }
 
-  void check_limit(int peer) const {
-    if (limit_.aborted()) {
-      throw CommError("rank " + std::to_string(rank_) + ": " + signature_.describe() + " was aborted",
-                      CommError::kUnknownPeer, signature_.describe());
-    }
-    if (limit_.expired()) {
-      throw CommError("rank " + std::to_string(rank_) + ": " + signature_.describe() + " timed out after " +
-                          std::to_string(static_cast<std::int64_t>(limit_.timeout_s())) +
-                          " s, waiting for rank " + std::to_string(peer) +
-                          (world_size_ > 2 ? " (or a rank that it waits for)" : ""),
-                      peer, signature_.describe());
-    }
+  void prepare(const Segment& segment) const {
+    if (segment.action == Action::kBegin) sums_.begin(segment.range);
+    if (segment.action == Action::kBeginFirstChunk) sums_.begin_first_chunk(segment.range);
   }
 
-  std::int64_t segment_bytes() const {
-    return std::max<std::int64_t>(kSegmentBytes / element_bytes_ * element_bytes_, element_bytes_);
+  static bool goes_to_scratch(const Segment& segment) {
+    return segment.action == Action::kAdd || segment.action == Action::kFinish;
   }
 
-  std::vector<Range> segments(const Range& range) const {
-    std::vector<Range> result;
-    for (std::int64_t begin = range.begin; begin < range.end; begin += segment_bytes()) {
-      result.push_back({begin, std::min(range.end, begin + segment_bytes())});
-    }
-    return result;
+  void take(const Message& message, const std::vector<char>& scratch) const {
+    const Segment& segment = message.segment;
+    if (segment.action == Action::kAdd) sums_.add(segment.range, scratch.data());
+    if (segment.action == Action::kFinish) sums_.finish(segment.range, scratch.data());
+    const bool is_result =
+        segment.action == Action::kResult ||
+        (segment.action == Action::kFinish && signature_.kind == CollectiveKind::kAllReduce);
+    if (is_result) tell_result(segment.range);
   }
 
-  // Posts and completes segments in order. Receives of step s and sends of step s+1 cover the same chunk, so
-  // "segment j of step s has been received" is what allows "segment j of step s+1 is sent".
-  void run_steps(const std::vector<Step>& steps) {
-    struct Piece {
-      std::size_t step;
-      Range range;
-      std::size_t needs_received;  // how many pieces must have been received before this one may be sent
-    };
-    std::vector<Piece> to_send;
-    std::vector<Piece> to_receive;
-    std::size_t received_before = 0;  // pieces received in steps before the current one's predecessor
-    std::size_t previous_begin = 0;
-    for (std::size_t s = 0; s < steps.size(); ++s) {
-      std::size_t index = 0;
-      for (const Range& range : segments(steps[s].send)) {
-        ++index;
-        to_send.push_back({s, range, steps[s].send_follows_receive ? previous_begin + index : 0});
+  void post_receives() {
+    while (next_receive_ < to_receive_.size() && receiving_.size() < kSegmentsInFlight) {
+      const Segment& segment = to_receive_[next_receive_];
+      const std::size_t slot = next_receive_ % kSegmentsInFlight;
+      char* into = static_cast<char*>(buffers_.result) + segment.range.begin;
+      if (goes_to_scratch(segment)) {
+        scratch_[slot].resize(static_cast<std::size_t>(segment.range.size()));
+        into = scratch_[slot].data();
       }
-      previous_begin = received_before;
-      for (const Range& range : segments(steps[s].receive)) {
-        to_receive.push_back({s, range, 0});
-        ++received_before;
-      }
+      const auto bytes = static_cast<std::size_t>(segment.range.size());
+      receiving_.push_back({transport_.receive(into, bytes, right_), segment, slot});
+      ++next_receive_;
     }
+  }
 
-    std::vector<std::vector<char>> scratch(kSegmentsInFlight);
-    std::deque<Message> sending;
-    std::deque<Message> receiving;
-    std::size_t next_send = 0;
-    std::size_t next_receive = 0;
-    std::size_t received = 0;
-    Backoff backoff;
-    // The neighbour's header is compared before any of its data is taken, but our own data need not wait for
-    // it.
+  bool post_sends() {
+    bool moved = false;
+    while (next_send_ < to_send_.size() && sending_.size() < kSegmentsInFlight &&
+           received_ >= to_send_[next_send_].needs_received) {
+      const Segment& segment = to_send_[next_send_];
+      prepare(segment);
+      const auto bytes = static_cast<std::size_t>(segment.range.size());
+      sending_.push_back(
+          {transport_.send(static_cast<char*>(buffers_.result) + segment.range.begin, bytes, left_),
+           segment});
+      bytes_sent_ += segment.range.size();
+      ++next_send_;
+      moved = true;
+    }
+    return moved;
+  }
+
+  // The neighbour's header is compared before any of its data is taken, but our own data need not wait for
+  // it.
+  void run_plan() {
     const auto header =
         header_checked_ ? Transport::kNone : transport_.receive(&theirs_, sizeof theirs_, right_);
-    while (!header_checked_ || received < to_receive.size() || next_send < to_send.size() ||
-           !sending.empty()) {
-      bool progressed = false;
+    while (!header_checked_ || received_ < to_receive_.size() || next_send_ < to_send_.size() ||
+           !sending_.empty()) {
+      bool moved = false;
       if (!header_checked_ && transport_.test(header)) {
-        check_header(theirs_);
+        check_header(theirs_, right_);
         header_checked_ = true;
-        progressed = true;
+        moved = true;
       }
-      while (header_checked_ && next_receive < to_receive.size() && receiving.size() < kSegmentsInFlight) {
-        const Piece& piece = to_receive[next_receive];
-        const std::size_t slot = next_receive % kSegmentsInFlight;
-        char* into = data_ + piece.range.begin;
-        if (steps[piece.step].reduce) {
-          scratch[slot].resize(static_cast<std::size_t>(piece.range.size()));
-          into = scratch[slot].data();
-        }
-        const auto bytes = static_cast<std::size_t>(piece.range.size());
-        receiving.push_back({transport_.receive(into, bytes, right_), piece.step, piece.range, slot});
-        ++next_receive;
-        progressed = true;
+      if (header_checked_) post_receives();
+      moved = post_sends() || moved;
+      if (!receiving_.empty() && transport_.test(receiving_.front().request)) {
+        const Message message = receiving_.front();
+        receiving_.pop_front();
+        take(message, scratch_[message.scratch]);
+        ++received_;
+        moved = true;
       }
-      while (next_send < to_send.size() && sending.size() < kSegmentsInFlight &&
-             received >= to_send[next_send].needs_received) {
-        const Piece& piece = to_send[next_send];
-        const auto bytes = static_cast<std::size_t>(piece.range.size());
-        sending.push_back(
-            {transport_.send(data_ + piece.range.begin, bytes, left_), piece.step, piece.range});
-        bytes_sent_ += piece.range.size();
-        ++next_send;
-        progressed = true;
+      if (!sending_.empty() && transport_.test(sending_.front().request)) {
+        sending_.pop_front();
+        moved = true;
       }
-      if (!receiving.empty() && transport_.test(receiving.front().request)) {
-        const Message message = receiving.front();
-        receiving.pop_front();
-        if (steps[message.step].reduce) {
-          void* into = data_ + message.range.begin;
-          const std::array<const void*, 2> summands{into, scratch[message.scratch].data()};
-          fold_inputs({&into, 1}, summands, 0, message.range.size() / element_bytes_,
-                      {signature_.dtype, signature_.op, ReductionOrder::kPytorch, 1.0});
-        }
-        ++received;
-        progressed = true;
-      }
-      if (!sending.empty() && transport_.test(sending.front().request)) {
-        sending.pop_front();
-        progressed = true;
-      }
-      if (progressed) {
-        backoff.reset();
+      if (moved) {
+        wait_.moved();
       } else {
-        check_limit(header_checked_ && receiving.empty() ? left_ : right_);
-        backoff.pause();
+        wait_.rest(header_checked_ && receiving_.empty() ? left_ : right_);
       }
     }
   }
 
   Transport& transport_;
   const CollectiveSignature& signature_;
-  char* data_;
-  const WaitLimit& limit_;
-  const int rank_;
-  const int world_size_;
+  const RingBuffers& buffers_;
+  RingWait wait_;
+  const int here_;
+  const int participants_;
   const int left_;
   const int right_;
   const std::int64_t element_bytes_;
+  const RingSums sums_;
   Header theirs_{};
   bool header_checked_ = false;
   std::int64_t bytes_sent_ = 0;
+
+  std::vector<Segment> to_send_;
+  std::vector<Segment> to_receive_;
+  std::size_t next_send_ = 0;
+  std::size_t next_receive_ = 0;
+  std::size_t received_ = 0;
+  std::deque<Message> sending_;
+  std::deque<Message> receiving_;
+  std::vector<std::vector<char>> scratch_{kSegmentsInFlight};
 };
 
 }  // namespace
 
-std::int64_t run_ring_collective(Transport& transport, const CollectiveSignature& signature, void* data,
-                                 const WaitLimit& limit) {
-  return RingRun(transport, signature, data, limit).run();
+std::int64_t run_ring_collective(Transport& transport, const CollectiveSignature& signature,
+                                 const RingBuffers& buffers, const WaitLimit& limit) {
+  return RingRun(transport, signature, buffers, limit).run();
 }
 
 }  // namespace lockstep

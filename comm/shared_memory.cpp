@@ -36,26 +36,6 @@ std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
   throw std::runtime_error(what + ": " + std::strerror(errno));
 }
 
-// What decides that ranks can share memory: one kernel that runs, and one network namespace, which abstract
-// sockets do not leave. Host names say neither.
-std::string machine_identity() {
-  std::string boot_id;
-  std::ifstream("/proc/sys/kernel/random/boot_id") >> boot_id;
-  std::array<char, 64> network{};
-  if (readlink("/proc/self/ns/net", network.data(), network.size() - 1) < 0) network[0] = '\0';
-  return boot_id + " " + network.data();
-}
-
-// The text of the lowest rank that has one, on every rank; empty if none has.
-std::string first_problem(const std::string& mine, Communicator& communicator) {
-  const at::Tensor rank = at::empty({1}, at::TensorOptions().dtype(at::kInt));
-  rank.fill_(mine.empty() ? communicator.world_size() : communicator.rank());
-  communicator.all_reduce(rank, ReduceOp::kMin)->wait();
-  const int first = rank.item<int>();
-  if (first == communicator.world_size()) return "";
-  return "rank " + std::to_string(first) + ": " + broadcast_text(mine, first, communicator);
-}
-
 // What `step` threw on some rank, on every rank.
 template <typename Step>
 std::string attempt(Communicator& communicator, Step step) {
@@ -156,6 +136,14 @@ Received receive_descriptor(int socket) {
 }
 
 }  // namespace
+
+std::string machine_identity() {
+  std::string boot_id;
+  std::ifstream("/proc/sys/kernel/random/boot_id") >> boot_id;
+  std::array<char, 64> network{};
+  if (readlink("/proc/self/ns/net", network.data(), network.size() - 1) < 0) network[0] = '\0';
+  return boot_id + " " + network.data();
+}
 
 SharedMemory::Created SharedMemory::create(Communicator& communicator, std::int64_t head_bytes,
                                            std::chrono::milliseconds timeout) {

@@ -16,6 +16,10 @@
 
 namespace lockstep {
 
+// What processes that can share memory have in common: one kernel that runs, and one network namespace, which
+// abstract sockets do not leave. Host names say neither.
+std::string machine_identity();
+
 // Each rank makes an anonymous file (memfd_create), sends its descriptor to the others over an abstract Unix
 // socket and maps theirs: nothing has a name that a kill could leave behind. Memory is reserved with
 // fallocate() before it is handed out, so that a machine without any left gives an error and no SIGBUS.

@@ -2,7 +2,6 @@
 // copies straight out of the sender's buffer, so a message is complete on both sides at the same moment.
 #include "comm/thread_communicator.h"
 
-#include <array>
 #include <cstring>
 #include <deque>
 #include <map>
@@ -22,11 +21,12 @@ namespace {
 // Small messages are copied, so that a sender which gives up may forget them; large ones lie in tensors,
 // which its collective keeps alive until its transport, and with it the office, is closed.
 struct Letter {
-  static constexpr std::size_t kSmallBytes = 64;
+  static constexpr std::size_t kSmallBytes = 8 << 10;
 
   Letter(const void* content, std::size_t size) : data(content), bytes(size) {
     if (size > kSmallBytes) return;
-    std::memcpy(small.data(), content, size);
+    const auto* first = static_cast<const char*>(content);
+    small.assign(first, first + size);
     data = small.data();
   }
   Letter(const Letter&) = delete;
@@ -35,7 +35,7 @@ struct Letter {
   const void* data;
   std::size_t bytes;
   bool taken = false;
-  std::array<char, kSmallBytes> small;
+  std::vector<char> small;
 };
 
 // Shared by all ranks of one world.
@@ -156,6 +156,9 @@ class ThreadCommunicator final : public Communicator {
   ReductionOrder reduction_order() const override { return ring_.reduction_order(); }
   WorkPtr all_reduce(at::Tensor tensor, ReduceOp op) override {
     return ring_.all_reduce(std::move(tensor), op);
+  }
+  WorkPtr all_reduce_rows(at::Tensor output, at::Tensor rows, ReductionOrder order) override {
+    return ring_.all_reduce_rows(std::move(output), std::move(rows), order);
   }
   WorkPtr reduce_scatter(at::Tensor output, at::Tensor input, ReduceOp op) override {
     return ring_.reduce_scatter(std::move(output), std::move(input), op);

@@ -23,8 +23,8 @@ void append_setting(std::vector<Option<Config>>& options) {
   const std::vector<std::string> peers(std::begin(C::kPeers), std::end(C::kPeers));
   const std::vector<Option<C>> rows = {
       {"backend", kRanks, &C::backend, "NAME",
-       "What carries the gradients: auto (the quickest that is possible here), shm, mpi or gloo",
-       one_of({"auto", "shm", "mpi", "gloo"})},
+       "What carries the gradients: auto (the quickest that is possible here), shm, tcp, mpi or gloo",
+       one_of({"auto", "shm", "tcp", "mpi", "gloo"})},
       {"reduction-order", kRanks, &C::reduction_order, "NAME",
        "Order of our sums: pytorch (DDP's bits), tree (the same for any topology) or fast (the quickest)",
        one_of({"pytorch", "tree", "fast"})},

@@ -28,7 +28,7 @@ TEST(ChooseBackendTest, AutoFollowsTheLauncherAndTheGpus) {
     options.placement.local_world_size = 1;
     return options;
   };
-  EXPECT_EQ(choose_backend(on_machines_of_one(LaunchedBy::kOpenMpi), 0).name, "mpi");
+  EXPECT_EQ(choose_backend(on_machines_of_one(LaunchedBy::kOpenMpi), 0).name, "tcp");
   EXPECT_EQ(choose_backend(on_machines_of_one(LaunchedBy::kTorchrun), 0).name, "gloo");
   EXPECT_EQ(choose_backend(on_machines_of_one(LaunchedBy::kSlurm), 0).name, "gloo");
   EXPECT_EQ(choose_backend(options_for(LaunchedBy::kNothing, 1), 0).name, "threads");
@@ -51,7 +51,7 @@ std::string refusal(const std::string& backend, CommunicatorOptions options, int
 TEST(ChooseBackendTest, SaysWhyABackendCannotBeHad) {
   const at::Device gpu(at::kCUDA, 0);
   EXPECT_THAT(refusal("ncl", options_for(LaunchedBy::kOpenMpi, 2), 0),
-              HasSubstr("unknown; known are auto, nccl, shm, mpi, gloo"));
+              HasSubstr("unknown; known are auto, nccl, shm, tcp, mpi, gloo"));
   EXPECT_THAT(refusal("nccl", options_for(LaunchedBy::kOpenMpi, 2), 2), HasSubstr("--device cuda"));
   EXPECT_THAT(refusal("nccl", options_for(LaunchedBy::kOpenMpi, 4, gpu), 2), HasSubstr("it has 2"));
   EXPECT_THAT(refusal("mpi", options_for(LaunchedBy::kTorchrun, 2), 0), HasSubstr("not started by mpirun"));
@@ -62,6 +62,7 @@ TEST(ChooseBackendTest, SaysWhyABackendCannotBeHad) {
   EXPECT_THAT(refusal("shm", far, 0), HasSubstr("several machines"));
   far.reduction_order = ReductionOrder::kTree;
   EXPECT_THAT(refusal("auto", far, 0), HasSubstr("--backend gloo: Gloo adds in its own order"));
+  EXPECT_EQ(refusal("tcp", far, 0), "chose tcp");
   EXPECT_EQ(refusal("gloo", options_for(LaunchedBy::kOpenMpi, 2), 0), "chose gloo");
 }
 

@@ -29,13 +29,22 @@ class WireTest(RunTest):
         result = run(bench_wire("--sizes", size, "--out", self.folder))
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
         written = json.loads((self.folder / f"wire-all-reduce-2-hosts-{size}.json").read_text())
-        self.assertEqual((written["world_size"], written["hosts"], written["backend"]), (2, 2, "mpi"))
+        self.assertEqual((written["world_size"], written["hosts"], written["backend"]), (2, 2, "tcp"))
         self.assertEqual([row["contender"] for row in written["rows"]], ["lockstep", "gloo", "mpi", "tcp"])
         # Two ranks send `size` bytes each at 1 Gb/s, but for the bursts that the shapers on both sides of a port let pass.
         for row in written["rows"]:
             self.assertGreater(row["time_us"]["min"] * 1e-6, (size - 2 * 256 * 1024 - 64 * 1024) * 8 / 1e9, row)
             self.assertEqual(row.get("wrong", 0), 0)
         self.assertEqual(namespaces() - before, set())
+
+    def test_ranks_of_a_host_cross_the_wire_once(self):
+        size = 1_000_000
+        result = run(bench_wire("--sizes", size, "--ranks-per-host", 2, "--iters", 5, "--out", self.folder))
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+        self.assertNotIn("do not share memory", result.stdout + result.stderr)
+        written = json.loads((self.folder / f"wire-all-reduce-2-hosts-{size}.json").read_text())
+        self.assertEqual((written["world_size"], written["hosts"], written["backend"]), (4, 2, "tcp"))
+        self.assertTrue(all(row.get("wrong", 0) == 0 for row in written["rows"]), written["rows"])
 
     def test_a_stopped_one_leaves_nothing_either(self):
         before = namespaces()

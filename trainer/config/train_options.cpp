@@ -113,9 +113,8 @@ std::vector<Option<TrainConfig>> make_options() {
        one_of({"auto", "cpu", "cuda"})},
       {"backend", kWhere, &C::backend, "NAME",
        "What carries the gradients: auto (nccl where each rank has a GPU of its own, shm for CPU ranks on "
-       "one "
-       "machine, else mpi, else gloo), nccl, shm, mpi or gloo",
-       one_of({"auto", "nccl", "shm", "mpi", "gloo"})},
+       "one machine, tcp between machines under MPI, else mpi, else gloo), nccl, shm, tcp, mpi or gloo",
+       one_of({"auto", "nccl", "shm", "tcp", "mpi", "gloo"})},
       {"precision", kWhere, &C::precision, "NAME",
        "32-true, or bf16-mixed: forward and backward pass in bfloat16",
        one_of({"32-true", "bf16-mixed"}, "16-mixed is not there yet")},
@@ -227,7 +226,7 @@ void check_contradictions(const TrainConfig& config) {
   }
   if (config.backend == "nccl" && config.device == "cpu") {
     throw std::invalid_argument(
-        "--backend nccl with --device cpu: NCCL needs GPUs; use --backend mpi or gloo");
+        "--backend nccl with --device cpu: NCCL needs GPUs; use --backend tcp, mpi or gloo");
   }
   if (config.nesterov && (config.momentum == 0.0 || config.dampening != 0.0)) {
     throw std::invalid_argument("--nesterov needs a --momentum above 0 and --dampening 0, as in PyTorch");

@@ -91,7 +91,7 @@ TEST(CommandLine, RefusesEachBadValueNamingFlagValueAndRemedy) {
                                                      {"seed", "9223372036854775808", "2^63-1"},
                                                      {"accumulate-grad-batches", "0", "from 1"},
                                                      {"device", "gpu", "auto, cpu, cuda"},
-                                                     {"backend", "rccl", "auto, nccl, shm, mpi, gloo"},
+                                                     {"backend", "rccl", "auto, nccl, shm, tcp, mpi, gloo"},
                                                      {"precision", "16-mixed", "16-mixed is not there yet"},
                                                      {"precision", "64-true", "32-true, bf16-mixed"},
                                                      {"reduction-order", "ring", "auto, pytorch, tree, fast"},
