@@ -45,6 +45,16 @@ class StepHashes:
         self._inputs = hashlib.sha256()
         self._gradients = {name: hashlib.sha256() for name, _ in self._trained()}
 
+    def _weights(self):
+        """Parameters and buffers that are saved; a tensor of several names (tied weights) under its first."""
+        hashes, seen = {}, set()
+        for name, tensor in self._model.state_dict().items():
+            place = (tensor.data_ptr(), tensor.shape)
+            if tensor.numel() == 0 or place not in seen:
+                hashes[name] = _hash(tensor)
+                seen.add(place)
+        return hashes
+
     def inputs(self, *tensors):
         """What the model and the loss of one batch are given, in the order (inputs, targets)."""
         for tensor in tensors:
@@ -63,7 +73,7 @@ class StepHashes:
                 "inputs": [inputs for inputs, _ in ranks],
                 "gradients": {name: [gradients[name] for _, gradients in ranks] for name, _ in self._trained()},
                 "reduced": {name: _hash(parameter.grad) for name, parameter in self._trained()},
-                "weights": {name: _hash(tensor) for name, tensor in self._model.state_dict().items()},
+                "weights": self._weights(),
             }
             self._file.write(json.dumps(line) + "\n")
             self._file.flush()

@@ -24,7 +24,7 @@ struct TrainState {
   std::optional<double> test_accuracy;    // in [0, 1]
   std::vector<at::Tensor> random_states;  // by logical rank
   BucketHistory buckets;
-  std::string schedule;             // LrScheduler::description()
+  std::string schedule;             // LrScheduler::description() and what its steps are
   std::int64_t schedule_steps = 0;  // that it has taken
   double lr = 0.0;                  // for the next step
   std::optional<double> momentum;   // for the next step, where the schedule moves it

@@ -130,7 +130,7 @@ std::string Trainer::how_it_updates() const {
 void Trainer::restore(const Checkpoint& checkpoint) {
   TrainState saved = train_state_from(checkpoint.train_state);
   check_identity({{"learning-rate schedule", saved.schedule}},
-                 {{"learning-rate schedule", schedule_->description()}});
+                 {{"learning-rate schedule", schedule_identity()}});
   logical_ranks_.set_random_states(saved.random_states);
   try {
     ddp_->reducer().load_history(saved.buckets);
@@ -403,7 +403,7 @@ void Trainer::save() {
   stop_for_bad_parameters();
   saved_step_ = state_.step;
   state_.random_states = logical_ranks_.gather_random_states(*communicator_);
-  state_.schedule = schedule_->description();
+  state_.schedule = schedule_identity();
   state_.schedule_steps = schedule_->steps();
   state_.lr = schedule_->lr();
   state_.momentum = schedule_->momentum();

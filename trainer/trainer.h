@@ -74,6 +74,7 @@ class Trainer {
   TraceRecorder* trace() { return tracer_ ? tracer_->recorder() : nullptr; }  // null: nothing is recorded now
   void make_optimizer();
   void step_schedule(const char* interval);
+  std::string schedule_identity() const;
   std::string how_it_updates() const;
   bool logs_this_step() const;
   bool reads_loss(std::int64_t batches) const;

@@ -23,6 +23,11 @@ void Trainer::step_schedule(const char* interval) {
   apply(*schedule_, *optimizer_);
 }
 
+// What a run that goes on has to have as well.
+std::string Trainer::schedule_identity() const {
+  return schedule_->description() + (schedule_->changes() ? ", by " + config_.lr_interval : "");
+}
+
 // As if this run had done start.step steps, with what Python does not save computed anew.
 void Trainer::start_from(const TrainState& start) {
   const std::int64_t in_epoch = start.step % steps_per_epoch();

@@ -82,6 +82,23 @@ class ResumeTest(RunTest):
         self.assertEqual(model_digest(self.folder / "parts"), model_digest(self.folder / "whole"))
         self.assertTrue(all(r["grad_norm"] > 0 for r in records(self.folder / "whole", "train")))
 
+    def test_learning_rate_schedules_continue_too(self):
+        for name, schedule in (("one-cycle", ["--lr-schedule", "one-cycle", "--lr-schedule-length", "130"]),
+                               ("by epoch", ["--lr-schedule", "exponential", "--lr-gamma", "0.5", "--lr-interval", "epoch",
+                                             "--warmup-steps", "1"])):
+            with self.subTest(name):
+                self.train(f"{name} whole", 2, *SMALL, *schedule)
+                for stop in (["--max-steps", "7"], ["--max-steps", "40"], []):
+                    self.train(f"{name} parts", 2, *SMALL, *schedule, *stop)
+                self.assertEqual(model_digest(self.folder / f"{name} parts"), model_digest(self.folder / f"{name} whole"))
+                whole = {r["step"]: r["lr"] for r in records(self.folder / f"{name} whole", "train")}
+                parts = {r["step"]: r["lr"] for r in records(self.folder / f"{name} parts", "train")}
+                self.assertEqual({step: parts[step] for step in whole}, whole)
+                self.assertGreater(len(set(whole.values())), 1)
+        result = self.train("by epoch parts", 2, *SMALL, "--lr-schedule", "exponential", "--lr-gamma", "0.25", expect=3)
+        self.assertIn("learning-rate schedule was exponential from 0.001, warm-up 1, gamma 0.5, by epoch, is exponential "
+                      "from 0.001, gamma 0.25, by step", result.stderr)
+
     def test_a_complete_run_is_left_alone(self):
         self.train("run", 2, *SMALL)
         before = newest_checkpoint(self.folder / "run"), model_digest(self.folder / "run")

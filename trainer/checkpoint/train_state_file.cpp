@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <map>
 #include <stdexcept>
 
 #include "trainer/checkpoint/pickle_reader.h"
@@ -95,8 +96,12 @@ c10::IValue read(const std::filesystem::path& path) {
     throw DataError("it was written on a big-endian machine");
   }
   const std::string pickle = read_record(archive, "data.pkl", std::min(file_size, kMaxPickleBytes));
+  std::map<std::string, at::Tensor> storages;  // what several tensors share is read once
   return read_pickle(pickle, [&](const std::string& key, at::ScalarType type, std::int64_t numel) {
-    return read_storage(archive, key, type, numel, file_size);
+    at::Tensor& storage = storages[key];
+    if (!storage.defined() || storage.scalar_type() != type || storage.numel() != numel)
+      storage = read_storage(archive, key, type, numel, file_size);
+    return storage;
   });
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <set>
 
 #include "sampler/data_error.h"
 #include "trainer/checkpoint/checkpoint_manager.h"
@@ -93,6 +94,27 @@ void choose_steps(Subject& a, Subject& b, std::int64_t step) {
   }
 }
 
+bool is_same_tensor(const at::Tensor& a, const at::Tensor& b) {
+  return a.is_alias_of(b) && a.storage_offset() == b.storage_offset() && a.sizes() == b.sizes() &&
+         a.strides() == b.strides();
+}
+
+// Python's state_dict() has a tied weight under all its names, ours under the first: of `tensors` a further
+// name of one of them is dropped where `other` has no such name.
+NamedTensors without_second_names(const NamedTensors& tensors, const NamedTensors& other) {
+  std::set<std::string> others;
+  for (const auto& [name, tensor] : other) others.insert(name);
+  NamedTensors kept;
+  for (const auto& item : tensors) {
+    const bool is_second =
+        !others.contains(item.first) && std::any_of(tensors.begin(), tensors.end(), [&](const auto& one) {
+          return others.contains(one.first) && is_same_tensor(one.second, item.second);
+        });
+    if (!is_second) kept.push_back(item);
+  }
+  return kept;
+}
+
 NamedTensors read_weights(const fs::path& path, std::optional<std::int64_t>& step) {
   if (!fs::is_directory(path)) return read_python_checkpoint(path).model;
   Checkpoint checkpoint = CheckpointManager::load(path);
@@ -121,7 +143,8 @@ Comparison compare(const CompareConfig& config) {
   }
   if (!a.weights.empty() && !b.weights.empty()) {
     const NamedTensors left = read_weights(a.weights, result.step_a);
-    result.weights = compare_tensors(left, read_weights(b.weights, result.step_b));
+    const NamedTensors right = read_weights(b.weights, result.step_b);
+    result.weights = compare_tensors(without_second_names(left, right), without_second_names(right, left));
   } else if (!a.steps.empty() && !b.steps.empty()) {
     result.not_compared.emplace_back("weights");
   }

@@ -6,7 +6,8 @@
 
 #include <algorithm>
 #include <optional>
-#include <sstream>
+
+#include "trainer/config/option_value.h"
 
 namespace lockstep {
 namespace {
@@ -108,10 +109,7 @@ std::vector<std::string> differences(const ParamGroup& saved, const std::string&
   std::vector<std::string> lines;
   const auto compare = [&](const char* option, const auto& was, auto is) {
     if (!was || *was == is) return;
-    std::ostringstream line;
-    line.precision(17);
-    line << std::boolalpha << option << " was " << *was << ", is " << is;
-    lines.push_back(line.str());
+    lines.push_back(std::string(option) + " was " + to_text(*was) + ", is " + to_text(is));
   };
   compare("weight decay", saved.weight_decay, options.weight_decay);
   if (name == "sgd") {

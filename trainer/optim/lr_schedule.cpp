@@ -4,12 +4,11 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <iomanip>
-#include <limits>
 #include <numbers>
-#include <sstream>
 #include <stdexcept>
 #include <type_traits>
+
+#include "trainer/config/option_value.h"
 
 namespace lockstep {
 namespace {
@@ -230,17 +229,15 @@ void LrScheduler::step() {
 std::string LrScheduler::description() const {
   if (!changes()) return options_.name;
   const LrScheduleOptions usual;
-  std::ostringstream text;
-  text << std::setprecision(std::numeric_limits<double>::max_digits10) << options_.name << " from "
-       << base_lr_;
+  std::string text = options_.name + " from " + to_text(base_lr_);
   const auto add = [&](const char* name, const auto& value, const auto& usual_value) {
-    if (value != usual_value) text << ", " << name << " " << value;
+    if (value != usual_value) text += std::string(", ") + name + " " + to_text(value);
   };
   add("warm-up", options_.warmup_steps, usual.warmup_steps);
   add("begun at", options_.warmup_start_factor, usual.warmup_start_factor);
   add("length", options_.length, usual.length);
   add("step size", options_.step_size, usual.step_size);
-  for (const std::int64_t milestone : options_.milestones) text << ", milestone " << milestone;
+  for (const std::int64_t milestone : options_.milestones) text += ", milestone " + to_text(milestone);
   add("gamma", options_.gamma, usual.gamma);
   add("minimum", options_.min_lr, usual.min_lr);
   add("power", options_.power, usual.power);
@@ -250,7 +247,7 @@ std::string LrScheduler::description() const {
   add("divided by", options_.div_factor, usual.div_factor);
   add("finally divided by", options_.final_div_factor, usual.final_div_factor);
   add("cycling momentum", options_.cycle_momentum, usual.cycle_momentum);
-  return text.str();
+  return text;
 }
 
 void LrScheduler::resume(std::int64_t steps, double lr) {

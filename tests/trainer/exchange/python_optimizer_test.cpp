@@ -11,13 +11,13 @@ using ::testing::ElementsAre;
 TEST(ParamGroupDifferences, AreNamedWithBothValues) {
   const ParamGroup sgd{.lr = 0.5, .momentum = 0.9, .dampening = 0.0, .weight_decay = 0.25, .nesterov = true};
   EXPECT_THAT(differences(sgd, "sgd", {.lr = 0.1, .momentum = 0.5}, false),
-              ElementsAre("weight decay was 0.25, is 0", "momentum was 0.90000000000000002, is 0.5",
+              ElementsAre("weight decay was 0.25, is 0.0", "momentum was 0.9, is 0.5",
                           "nesterov was true, is false"));
   EXPECT_THAT(differences(sgd, "sgd", {.momentum = 0.5, .nesterov = true, .weight_decay = 0.25}, true),
               ElementsAre());
   const ParamGroup adam{.weight_decay = 0.0, .beta1 = 0.75, .beta2 = 0.5, .eps = 1.0};
   EXPECT_THAT(differences(adam, "adamw", {.beta1 = 0.5, .beta2 = 0.5, .eps = 2.0}, false),
-              ElementsAre("beta1 was 0.75, is 0.5", "eps was 1, is 2"));
+              ElementsAre("beta1 was 0.75, is 0.5", "eps was 1.0, is 2.0"));
 }
 
 // What Python makes of it is in tests/end_to_end/exchange_test.py.
