@@ -286,7 +286,10 @@ bool Trainer::train_step() {
   timer_.begin(StepPart::kOther);
   ++state_.step;
   state_.batch += batches;
-  if (hashes_) hashes_->end_step(state_.step, model_state(*model_));
+  if (hashes_) {
+    ddp_->sync_buffers();  // logical rank 0's, as the next step will find them
+    hashes_->end_step(state_.step, model_state(*model_));
+  }
   const double lr = optimizer_->lr();
   step_schedule("step");
   if (read_loss) state_.train_loss = agreed.mean_loss;

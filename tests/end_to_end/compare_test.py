@@ -11,8 +11,9 @@ from run import BIN, REFERENCE, RunTest, newest_checkpoint, run
 import torch
 from safetensors.torch import load_file, save_file
 
-SMALL = ["--model", "mlp", "--data", "fashion-mnist", "--batch-size", 16, "--max-steps", 6, "--checkpoint-interval", 3,
-         "--log-every-n-steps", 1, "--seed", 42, "--record-hashes"]
+BASE = ["--model", "mlp", "--data", "fashion-mnist", "--batch-size", 16, "--checkpoint-interval", 3, "--log-every-n-steps", 1,
+        "--record-hashes"]
+SMALL = [*BASE, "--max-steps", 6]
 
 
 class CompareTest(RunTest):
@@ -24,7 +25,7 @@ class CompareTest(RunTest):
     def test_two_runs_and_the_first_thing_that_differs(self):
         self.train("a", 2, *SMALL)
         self.train("b", 2, *SMALL)
-        self.train("parts", 2, *SMALL, "--max-steps=4")  # goes on: hashes are appended
+        self.train("parts", 2, *BASE, "--max-steps=4")  # goes on: hashes are appended
         self.train("parts", 2, *SMALL)
         for other in ("b", "parts"):
             found = self.compare(self.folder / "a", self.folder / other, "--json", expect=0)
@@ -34,7 +35,7 @@ class CompareTest(RunTest):
         self.assertEqual(self.compare(self.folder / "a", self.folder / "b", expect=0).splitlines()[-1], "equal")
 
         with self.subTest("another seed"):
-            self.train("seed", 2, *[43 if option == 42 else option for option in SMALL])
+            self.train("seed", 2, *SMALL, "--seed", 43)
             text = self.compare(self.folder / "a", self.folder / "seed", expect=1)
             self.assertIn("the first difference is in step 1, inputs: rank 0 (and 1 more of 2)", text)
             self.assertIn("different in 6 of 6 steps\n         first at step 1", text)
@@ -54,6 +55,13 @@ class CompareTest(RunTest):
             self.train("clipped", 2, *SMALL, "--gradient-clip-val", 0.1)
             text = self.compare(self.folder / "a", self.folder / "clipped", expect=1)
             self.assertIn("the first difference is in step 1, reduced gradients: net.0.weight (and 5 more of 6)", text)
+
+    def test_what_is_not_compared_is_said(self):
+        self.train("a", 1, *BASE, "--max-steps=2")
+        self.train("b", 1, *BASE, "--max-steps=4")
+        text = self.compare(self.folder / "a", self.folder / "b", expect=0)
+        self.assertIn("losses   equal in 2 steps\n         only in B: 2 steps", text)
+        self.assertIn("weights  not compared", text)
 
     def test_files(self):
         self.train("a", 1, *SMALL)
@@ -84,7 +92,7 @@ class CompareTest(RunTest):
         self.assertIn("losses   equal in 6 steps", self.compare(self.folder / "a", losses, expect=0))
         self.assertIn("hashes   equal in 6 steps", self.compare(self.folder / "a", hashes, expect=0))
         self.assertIn("weights  equal in 6 tensors", self.compare(self.folder / "a", self.folder / "w.safetensors", expect=0))
-        self.train("seed", 2, *[43 if option == 42 else option for option in SMALL])
+        self.train("seed", 2, *SMALL, "--seed", 43)
         self.assertIn("the first difference is in step 1, inputs: rank 0",
                       self.compare(self.folder / "seed", hashes, expect=1))
         self.train("loss", 2, *SMALL, "--lr=0.02")
@@ -96,7 +104,7 @@ class CompareTest(RunTest):
         (self.folder / "empty").mkdir()
         (self.folder / "log.jsonl").write_text('{"step": 1, "loss": 2.0}\n')
         (self.folder / "broken.safetensors").write_bytes(b"12345678901234567890")
-        shutil.copytree(self.folder / "a", self.folder / "damaged")
+        shutil.copytree(self.folder / "a", self.folder / "damaged", symlinks=True)
         model = newest_checkpoint(self.folder / "damaged") / "model.safetensors"
         model.write_bytes(model.read_bytes()[:-1])
         a = self.folder / "a"

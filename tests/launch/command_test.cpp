@@ -16,7 +16,8 @@ TEST(Command, OverviewListsWhatIsForPeople) {
   CaptureStdout();
   EXPECT_EQ(run_lockstep({"--help"}), 0);
   const std::string text = GetCapturedStdout();
-  EXPECT_THAT(text, HasSubstr("  train     "));
+  for (const char* command : {"  train     ", "  bench     ", "  compare   ", "  export    "})
+    EXPECT_THAT(text, HasSubstr(command));
   EXPECT_THAT(text, testing::Not(HasSubstr("  rank")));
 }
 
@@ -27,6 +28,19 @@ TEST(Command, HelpOfACommandInBothForms) {
   CaptureStdout();
   EXPECT_EQ(run_lockstep({"train", "--lr=x", "--help"}), 0);
   EXPECT_EQ(GetCapturedStdout(), text);
+}
+
+// Before the program beside it, which has LibTorch, is looked for.
+TEST(Command, FilesAreCheckedHere) {
+  const std::vector<std::pair<std::vector<std::string>, int>> uses = {{{"compare", "/"}, 2},
+                                                                      {{"compare", "/", "/no/such"}, 3},
+                                                                      {{"compare", "/", "/", "--jsn"}, 2},
+                                                                      {{"export"}, 2}};
+  for (const auto& [arguments, code] : uses) {
+    CaptureStderr();
+    EXPECT_EQ(run_lockstep(arguments), code);
+    EXPECT_THAT(GetCapturedStderr(), testing::MatchesRegex("lockstep: error: [^\n]*\n"));
+  }
 }
 
 TEST(Command, VersionIsTheProjects) {

@@ -8,15 +8,19 @@
 #include <algorithm>
 #include <bit>
 #include <map>
+#include <memory>
 #include <unordered_map>
 #include <vector>
 
+#include "trainer/checkpoint/container_copy.h"
 #include "trainer/checkpoint/pickle_input.h"
 
 namespace lockstep {
 namespace {
 
 constexpr int kMaxDepth = 64;  // deeper nesting would overflow the stack when it is destroyed
+
+constexpr std::int64_t kMostCopies = 1 << 20;  // values in dicts and lists that are used twice
 
 // What lies on the pickle machine's stack: a value, or something that only helps to build one.
 struct Item {
@@ -27,6 +31,7 @@ struct Item {
   std::string global{};       // kGlobal: "module name"
   at::Tensor storage{};       // kStorage: one dimension
   int depth = 0;
+  std::shared_ptr<bool> used_twice{};  // kContainer that is remembered: it must not change any more
 };
 
 const std::unordered_map<std::string, at::ScalarType>& storage_types() {
@@ -78,6 +83,12 @@ class PickleMachine : private PickleInput {
     return stack_.back();
   }
 
+  Item& unfinished_container() {
+    Item& container = container_on_top();
+    if (container.used_twice && *container.used_twice) fail("a dict or list inside itself");
+    return container;
+  }
+
   // Values.
   void nest(Item& outer, const Item& inner) const {
     outer.depth = std::max(outer.depth, inner.depth + 1);
@@ -122,7 +133,7 @@ class PickleMachine : private PickleInput {
   }
 
   void append(std::vector<Item> elements) {
-    Item& list = container_on_top();
+    Item& list = unfinished_container();
     if (!list.value.isList()) fail("a list is missing");
     auto values = list.value.toList();
     for (Item& element : elements) {
@@ -131,7 +142,7 @@ class PickleMachine : private PickleInput {
     }
   }
   void set_items(std::vector<Item> keys_and_values) {
-    Item& dict = container_on_top();
+    Item& dict = unfinished_container();
     if (!dict.value.isGenericDict() || keys_and_values.size() % 2 != 0)
       fail("a dict or one of its values is missing");
     auto values = dict.value.toGenericDict();
@@ -225,18 +236,25 @@ class PickleMachine : private PickleInput {
     fail("it holds an object of " + named(pop()) + ", but may hold tensors and plain containers only");
   }
 
-  // Only what cannot change or nest may be used twice, so that there are neither cycles nor explosions.
+  // What is used twice is copied, so that nothing is part of itself, and of bounded size, so that a small
+  // file stays a small one.
   void remember(std::uint64_t index) {
     if (stack_.size() <= floor()) fail("a value is missing");
-    memo_[index] = stack_.back().kind == Item::Kind::kContainer || stack_.back().kind == Item::Kind::kTuple
-                       ? Item{.kind = Item::Kind::kContainer}
-                       : stack_.back();
+    Item& item = stack_.back();
+    if (item.kind == Item::Kind::kContainer && !item.used_twice)
+      item.used_twice = std::make_shared<bool>(false);
+    memo_[index] = item.kind == Item::Kind::kTuple ? Item{.kind = Item::Kind::kTuple} : item;
   }
   void recall(std::uint64_t index) {
     const auto found = memo_.find(index);
     if (found == memo_.end()) fail("a value that was never stored");
-    if (found->second.kind == Item::Kind::kContainer) fail("one dict, list or tuple in two places");
-    push(found->second);
+    const Item& item = found->second;
+    if (item.kind == Item::Kind::kTuple) fail("one tuple in two places");
+    if (item.kind != Item::Kind::kContainer) return push(item);
+    *item.used_twice = true;
+    ContainerCopy copy = copy_containers(item.value, copies_left_);
+    if (copies_left_ <= 0) fail("too much of it is used twice");
+    push({.kind = Item::Kind::kContainer, .value = std::move(copy.value), .depth = copy.depth});
   }
 
   // One operation; false at the end.
@@ -370,6 +388,7 @@ class PickleMachine : private PickleInput {
   std::vector<Item> stack_;
   std::vector<std::size_t> marks_;
   std::map<std::uint64_t, Item> memo_;
+  std::int64_t copies_left_ = kMostCopies;
 };
 
 }  // namespace

@@ -114,15 +114,23 @@ Comparison compare(const CompareConfig& config) {
   result.b = config.b;
   if (!a.losses.empty() && !b.losses.empty()) {
     result.losses = compare_losses(read_losses(a.losses), read_losses(b.losses));
-    if (result.losses->steps == 0) result.losses.reset();
+    if (result.losses->steps == 0) {
+      result.losses.reset();
+      result.not_compared.emplace_back("losses");
+    }
   }
   if (!a.weights.empty() && !b.weights.empty()) {
     const NamedTensors left = read_weights(a.weights, result.step_a);
     result.weights = compare_tensors(left, read_weights(b.weights, result.step_b));
+  } else if (!a.steps.empty() && !b.steps.empty()) {
+    result.not_compared.emplace_back("weights");
   }
   if (!a.hashes.empty() && !b.hashes.empty()) {
     result.hashes = compare_hashes(read_hashes(a.hashes), read_hashes(b.hashes));
-    if (result.hashes->steps == 0) result.hashes.reset();
+    if (result.hashes->steps == 0) {
+      result.hashes.reset();
+      result.not_compared.emplace_back("hashes");
+    }
   }
   if (!result.losses && !result.weights && !result.hashes) {
     throw DataError("nothing to compare: " + config.a + " has " + a.contents() + ", " + config.b + " has " +

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "trainer/compare/step_hashes.h"
 #include "trainer/compare/step_losses.h"
@@ -17,6 +18,7 @@ struct Comparison {
   std::optional<TensorDifference> weights;
   std::optional<std::int64_t> step_a, step_b;  // of the checkpoints whose weights these are
   std::optional<HashDifference> hashes;
+  std::vector<std::string> not_compared;  // what both have, but of no step in common
 
   bool equal() const;
 };

@@ -146,6 +146,8 @@ std::string comparison_text(const Comparison& comparison) {
   if (comparison.hashes) text += hashes_text(*comparison.hashes);
   if (comparison.losses) text += losses_text(*comparison.losses);
   if (comparison.weights) text += weights_text(comparison);
+  for (const std::string& kind : comparison.not_compared)
+    text += kind + std::string(9 - kind.size(), ' ') + "not compared: no step of them is in both\n";
   return text + (comparison.equal() ? "equal\n" : "different\n");
 }
 
@@ -154,6 +156,7 @@ std::string comparison_json(const Comparison& comparison) {
   if (comparison.hashes) json["hashes"] = to_json(*comparison.hashes);
   if (comparison.losses) json["losses"] = to_json(*comparison.losses);
   if (comparison.weights) json["weights"] = to_json(*comparison.weights);
+  json["not_compared"] = comparison.not_compared;
   if (comparison.step_a) json["step_a"] = *comparison.step_a;
   if (comparison.step_b) json["step_b"] = *comparison.step_b;
   // Bytes that are no UTF-8 (a path may hold any) are replaced.

@@ -41,7 +41,7 @@ torch::nn::LayerNorm layer_norm(std::int64_t width) {
 
 // What Python's nn.Linear computes: the bias is added within the matrix product. LibTorch's own forward()
 // adds it afterwards where the input has three dimensions, which gives the bias's gradient other bits.
-at::Tensor apply(const torch::nn::Linear& linear, const at::Tensor& x) {
+at::Tensor project(const torch::nn::Linear& linear, const at::Tensor& x) {
   return at::linear(x, linear->weight, linear->bias);
 }
 
@@ -84,9 +84,9 @@ class SelfAttention final : public torch::nn::Module {
 
   at::Tensor forward(const at::Tensor& x) {
     const std::vector<std::int64_t> by_head = {x.size(0), x.size(1), heads_, x.size(2) / heads_};
-    const at::Tensor query = apply(query_, x).view(by_head).transpose(1, 2);
-    const at::Tensor key = apply(key_, x).view(by_head).transpose(1, 2);
-    const at::Tensor value = apply(value_, x).view(by_head).transpose(1, 2);
+    const at::Tensor query = project(query_, x).view(by_head).transpose(1, 2);
+    const at::Tensor key = project(key_, x).view(by_head).transpose(1, 2);
+    const at::Tensor value = project(value_, x).view(by_head).transpose(1, 2);
     const at::Tensor attended =
         at::scaled_dot_product_attention(query, key, value, /*attn_mask=*/{}, is_training() ? kDropout : 0.0);
     return attended.transpose(1, 2).reshape(x.sizes());
@@ -106,7 +106,7 @@ class Output final : public torch::nn::Module {
         dropout_(register_module("dropout", torch::nn::Dropout(kDropout))) {}
 
   at::Tensor forward(const at::Tensor& x, const at::Tensor& residual) {
-    return norm_->forward(dropout_->forward(apply(dense_, x)) + residual);
+    return norm_->forward(dropout_->forward(project(dense_, x)) + residual);
   }
 
  private:
@@ -129,7 +129,7 @@ class Layer final : public torch::nn::Module {
 
   at::Tensor forward(const at::Tensor& x) {
     const at::Tensor attended = attention_output_->forward(self_->forward(x), x);
-    return output_->forward(at::gelu(apply(dense_, attended)), attended);
+    return output_->forward(at::gelu(project(dense_, attended)), attended);
   }
 
  private:
@@ -171,7 +171,7 @@ class BertEncoder final : public torch::nn::Module {
     return x;
   }
   // The first token's representation (B, width), for the task about both sentences.
-  at::Tensor pool(const at::Tensor& x) { return at::tanh(apply(pooler_dense_, x.select(1, 0))); }
+  at::Tensor pool(const at::Tensor& x) { return at::tanh(project(pooler_dense_, x.select(1, 0))); }
 
   std::shared_ptr<Embeddings> embeddings;
 
@@ -199,10 +199,10 @@ class Heads final : public torch::nn::Module {
 
   // (B, T, width) to logits (B, T, vocabulary).
   at::Tensor predict(const at::Tensor& x, const at::Tensor& word_weight) {
-    return at::linear(norm_->forward(at::gelu(apply(dense_, x))), word_weight, bias_);
+    return at::linear(norm_->forward(at::gelu(project(dense_, x))), word_weight, bias_);
   }
   // (B, width) to logits (B, 2).
-  at::Tensor relate(const at::Tensor& pooled) { return apply(seq_relationship_, pooled); }
+  at::Tensor relate(const at::Tensor& pooled) { return project(seq_relationship_, pooled); }
 
  private:
   at::Tensor bias_;

@@ -54,6 +54,32 @@ TEST(PickleReader, BuildsData) {
   EXPECT_EQ(list.size(), 3U);
 }
 
+// As the state of a scheduler that is made of others: two of them have the same list.
+TEST(PickleReader, CopiesAListThatIsUsedTwice) {
+  const auto lists = read_pickle(
+      "\x80\x02]]q\x01K\x07"
+      "aah\x01"
+      "a.",
+      read_zeros);
+  const auto both = lists.toListRef();
+  ASSERT_EQ(both.size(), 2U);
+  EXPECT_EQ(both[1].toListRef()[0].toInt(), 7);
+  EXPECT_FALSE(both[0].is(both[1])) << "not a copy";
+  // Each list holds the one before twice: 2^64 values.
+  std::string doubled = "]q";
+  doubled += '\0';
+  for (char i = 1; i <= 40; ++i) {
+    doubled += "]q";
+    doubled += i;
+    for (int twice = 0; twice < 2; ++twice) {
+      doubled += "h";
+      doubled += static_cast<char>(i - 1);
+      doubled += "a";
+    }
+  }
+  EXPECT_THAT(refusal("](" + doubled + "e."), HasSubstr("too much of it is used twice"));
+}
+
 TEST(PickleReader, CallsNothing) {
   EXPECT_THAT(refusal("cos\nsystem\n" + text("true") + "\x85R."),
               HasSubstr("it wants a call of os.system, but may hold tensors and plain containers only"));
@@ -100,8 +126,11 @@ TEST(PickleReader, RefusesNonsense) {
       {"h\x05.", "a value that was never stored"},
       {"]q\x01h\x01"
        "a.",
-       "one dict, list or tuple in two places"},  // a list inside itself
-      {"N\x85q\x01h\x01\x86.", "one dict, list or tuple in two places"},
+       "a dict or list inside itself"},
+      {"]q\x01]h\x01"
+       "aa.",
+       "a dict or list inside itself"},
+      {"N\x85q\x01h\x01\x86.", "one tuple in two places"},
       {"\x8a\x09"
        "123456789.",
        "beyond 64 bits"},

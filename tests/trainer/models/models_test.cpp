@@ -231,8 +231,8 @@ TEST(Models, AnMlpTakesOtherWidths) {
 }
 
 TEST(Models, AreAllListed) {
-  for (const std::string& name : {"mlp", "convnet", "resnet18", "resnet34", "resnet50", "resnet101", "gpt2",
-                                  "gpt2-mini", "bert-base", "bert-mini"}) {
+  for (const char* name : {"mlp", "convnet", "resnet18", "resnet34", "resnet50", "resnet101", "gpt2",
+                           "gpt2-mini", "bert-base", "bert-mini"}) {
     EXPECT_THAT(model_names(), testing::Contains(name));
   }
   EXPECT_EQ(model_names().size(), 10u);

@@ -82,7 +82,9 @@ TEST_P(PublishedModel, HasTheBitsOfItsReference) {
   std::string surplus;
   EXPECT_FALSE(std::getline(names, surplus)) << "the reference has " << surplus << " as well";
   EXPECT_EQ(count, GetParam().parameters);
-  if (name == "bert-base") EXPECT_EQ(in_bert, 109'482'240);  // published for the encoder with its pooler
+  if (name == "bert-base") {
+    EXPECT_EQ(in_bert, 109'482'240);  // published for the encoder with its pooler
+  }
 
   model->eval();
   {
