@@ -34,9 +34,9 @@ struct DdpOptions {
 // DistributedDataParallel does with its defaults, to the bit on the CPU. Not thread-safe. One instance per
 // module at a time.
 //
-// With reducer.logical_ranks = K each rank does the forward and backward passes of K logical ranks in each step,
-// one after the other, those of logical rank rank() * K + k being its k-th; .grad is there after the last. Random
-// states are the caller's to swap.
+// With reducer.logical_ranks = K each rank does the forward and backward passes of K logical ranks in each
+// step, one after the other, those of logical rank rank() * K + k being its k-th; .grad is there after the
+// last. Random states are the caller's to swap.
 template <typename M>
 class DistributedDataParallel {
  public:
