@@ -89,14 +89,19 @@ class GlooCommunicator final : public Communicator {
     c10d::ReduceScatterOptions options;
     options.reduceOp = to_c10d(op);
     count_bytes(output.nbytes() * static_cast<std::size_t>(world_size_ - 1));
+    // Gloo compares the blocks' shapes, which are the caller's business.
+    at::Tensor block = output.view({-1});
+    at::Tensor blocks = input.view({-1});
     return track(describe("reduce_scatter", input),
-                 [&] { return group_->_reduce_scatter_base(output, input, options); });
+                 [&] { return group_->_reduce_scatter_base(block, blocks, options); });
   }
 
   WorkPtr all_gather(at::Tensor output, at::Tensor input) override {
     check_collective_blocks(input, output, world_size_, "all_gather");
     count_bytes(input.nbytes() * static_cast<std::size_t>(world_size_ - 1));
-    return track(describe("all_gather", output), [&] { return group_->_allgather_base(output, input); });
+    at::Tensor blocks = output.view({-1});
+    at::Tensor block = input.view({-1});
+    return track(describe("all_gather", output), [&] { return group_->_allgather_base(blocks, block); });
   }
 
   WorkPtr broadcast(at::Tensor tensor, int root) override {

@@ -86,6 +86,18 @@ inline void check_blocks(Communicator& comm, std::int64_t block, at::ScalarType 
       << "all_gather of blocks of " << block << " " << c10::toString(dtype);
 }
 
+// Blocks are counted in elements, whatever the tensors' shapes.
+inline void check_shapes(Communicator& comm, at::Device device) {
+  const int world_size = comm.world_size();
+  const at::Tensor gathered = at::empty({world_size, 6}, at::TensorOptions().device(device));
+  comm.all_gather(gathered, rank_values(6, comm.rank(), at::kFloat).view({2, 3}).to(device))->wait();
+  for (int rank = 0; rank < world_size; ++rank)
+    EXPECT_TRUE(at::equal(gathered[rank].cpu(), rank_values(6, rank, at::kFloat))) << "rows of rank " << rank;
+  const at::Tensor reduced = at::empty({3, 2}, at::TensorOptions().device(device));
+  comm.reduce_scatter(reduced, at::full({world_size, 6}, comm.rank() + 1.0F, reduced.options()))->wait();
+  EXPECT_TRUE(at::equal(reduced.cpu(), at::full({3, 2}, world_size * (world_size + 1) / 2.0F)));
+}
+
 inline void check_broadcast(Communicator& comm, std::int64_t count, at::ScalarType dtype, at::Device device) {
   for (int root = 0; root < comm.world_size(); ++root) {
     const at::Tensor tensor = rank_values(count, comm.rank(), dtype).to(device);
@@ -96,6 +108,7 @@ inline void check_broadcast(Communicator& comm, std::int64_t count, at::ScalarTy
 }
 
 inline void check_all_collectives(Communicator& comm, at::Device device = at::kCPU) {
+  check_shapes(comm, device);
   for (const at::ScalarType dtype : collective_dtypes()) {
     for (const std::int64_t count : collective_sizes()) {
       // Segments are counted in bytes, so few dtypes and world sizes show what happens at their borders.

@@ -177,7 +177,7 @@ class SignalTest(RunTest):
         os.kill(stopped, signal.SIGSTOP)
         output, _ = process.communicate(timeout=30)
         self.assertEqual(process.returncode, 11, output)
-        self.assertRegex(output, r"rank 0: all_reduce #\d+ \(.*\) timed out after 3 s, waiting for rank 1")
+        self.assertRegex(output, r"rank 0: (all_reduce|exchange) #\d+ \(.*\) timed out after 3 s, waiting for rank 1")
         self.assert_loads_and_nothing_runs("run")
 
     def test_a_killed_launcher_leaves_nothing_behind(self):
