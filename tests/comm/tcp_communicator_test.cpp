@@ -105,11 +105,17 @@ TEST_P(TcpCommunicatorTest, RowsHaveTheBitsOfAsManyRanks) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Worlds, TcpCommunicatorTest,
-                         ::testing::Values(TcpWorld{1, 1}, TcpWorld{2, 1}, TcpWorld{3, 1}, TcpWorld{4, 1},
-                                           TcpWorld{5, 1}, TcpWorld{6, 1}, TcpWorld{7, 1}, TcpWorld{8, 1},
-                                           TcpWorld{2, 2}, TcpWorld{3, 2}, TcpWorld{2, 3}, TcpWorld{2, 4},
-                                           TcpWorld{4, 2}, TcpWorld{1, 3}),
+// The sanitizers make everything ten times as slow, and find in a few worlds what they find in all.
+std::vector<TcpWorld> worlds() {
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+  return {{2, 1}, {3, 1}, {5, 1}, {2, 2}, {2, 3}};
+#else
+  return {{1, 1}, {2, 1}, {3, 1}, {4, 1}, {5, 1}, {6, 1}, {7, 1},
+          {8, 1}, {2, 2}, {3, 2}, {2, 3}, {2, 4}, {4, 2}, {1, 3}};
+#endif
+}
+
+INSTANTIATE_TEST_SUITE_P(Worlds, TcpCommunicatorTest, ::testing::ValuesIn(worlds()),
                          [](const auto& instance) {
                            return std::to_string(instance.param.machines) + "x" +
                                   std::to_string(instance.param.ranks_per_machine);
