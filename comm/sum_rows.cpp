@@ -27,7 +27,6 @@ at::Tensor tree_sum(const at::Tensor& rows, std::int64_t begin, std::int64_t end
 
 void sum_rows(at::Tensor output, const at::Tensor& rows, ReductionOrder order) {
   if (!rows.is_cpu()) return sum_rows_by_operators(std::move(output), rows, order);
-  if (order == ReductionOrder::kFast) order = ReductionOrder::kTree;
   const auto element_bytes = static_cast<std::int64_t>(rows.element_size());
   const auto world_size = static_cast<int>(rows.size(0));
   const RingChunks chunks = ring_chunks(rows.size(1), element_bytes, world_size);
@@ -40,7 +39,7 @@ void sum_rows(at::Tensor output, const at::Tensor& rows, ReductionOrder order) {
 
 void sum_rows_by_operators(at::Tensor output, const at::Tensor& rows, ReductionOrder order) {
   const std::int64_t world_size = rows.size(0);
-  if (order != ReductionOrder::kPytorch) {
+  if (order == ReductionOrder::kTree) {
     output.copy_(tree_sum(rows, 0, world_size));
     return;
   }

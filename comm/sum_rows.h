@@ -1,4 +1,4 @@
-// Sums of tensors that lie together as rows, in the orders of the collectives. Not for use outside comm/.
+// Sums of tensors that lie together as rows, in the orders of the collectives.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -8,7 +8,7 @@
 namespace lockstep {
 
 // `output` (n), which may be one of them, becomes the sum of `rows` (L, n) as L ranks' all-reduce in `order`
-// would give it (comm/fold.h), on any device. Order kFast is kTree here.
+// would give it (comm/fold.h), on any device.
 void sum_rows(at::Tensor output, const at::Tensor& rows, ReductionOrder order);
 // The same by LibTorch's operators, which is what sum_rows() does on a GPU.
 void sum_rows_by_operators(at::Tensor output, const at::Tensor& rows, ReductionOrder order);

@@ -1,11 +1,12 @@
 #include "trainer/evaluation.h"
 
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 
 #include <vector>
 
-#include "comm/fold.h"
+#include "comm/sum_rows.h"
 #include "sampler/data_loader.h"
 #include "trainer/random_state.h"
 
@@ -42,15 +43,12 @@ Evaluation evaluate(Model& model, const std::shared_ptr<const Dataset>& dataset,
   // Each row comes from one rank, so that this sum is exact; what decides bits is the next.
   const at::Tensor rows = sums.to(at::kCPU);
   communicator.all_reduce(rows)->wait();
-  std::vector<const void*> inputs;
-  for (int rank = 0; rank < logical_ranks.world_size(); ++rank) inputs.push_back(rows[rank].const_data_ptr());
-  std::vector<double> total(static_cast<std::size_t>(sums_per_rank));
-  void* const into = total.data();
-  fold_ranks({&into, 1}, inputs, 0, sums_per_rank,
-             ring_chunks(sums_per_rank, sizeof(double), logical_ranks.world_size()),
-             {.dtype = at::kDouble, .order = communicator.reduction_order()});
+  const at::Tensor sum = at::empty({sums_per_rank}, rows.options());
+  sum_rows(sum, rows.view({logical_ranks.world_size(), sums_per_rank}), communicator.reduction_order());
+  const auto* total = sum.const_data_ptr<double>();
   Evaluation evaluation{.accuracy = total[1] / total[2], .samples = dataset->size()};
-  for (std::size_t head = 0; head < total.size(); head += 3) evaluation.loss += total[head] / total[head + 2];
+  for (std::int64_t head = 0; head < sums_per_rank; head += 3)
+    evaluation.loss += total[head] / total[head + 2];
   return evaluation;
 }
 

@@ -5,9 +5,8 @@
 #include <algorithm>
 #include <cmath>
 #include <utility>
-#include <vector>
 
-#include "comm/fold.h"
+#include "comm/sum_rows.h"
 
 namespace lockstep {
 namespace {
@@ -16,24 +15,15 @@ DecisionFlag flag(int index) {
   return static_cast<DecisionFlag>(1U << static_cast<unsigned>(index));
 }
 
-// As an all-reduce of one number over so many ranks gives it, whoever holds the numbers.
-double sum_over_ranks(std::span<const double> values, const Communicator& communicator) {
-  std::vector<const void*> inputs;
-  for (const double& value : values) inputs.push_back(&value);
-  double sum = 0.0;
-  void* const into = &sum;
-  fold_ranks({&into, 1}, inputs, 0, 1, ring_chunks(1, sizeof sum, static_cast<int>(values.size())),
-             {.dtype = at::kDouble, .order = communicator.reduction_order()});
-  return sum;
-}
-
 }  // namespace
 
 StepAgreement::StepAgreement(CommunicatorPtr communicator, int ranks, int first)
     : communicator_(std::move(communicator)),
       ranks_(ranks),
       first_(first),
-      ballot_(at::zeros({ranks + kDecisionFlagCount}, at::TensorOptions().dtype(at::kDouble))) {}
+      ballot_(at::zeros({ranks + kDecisionFlagCount}, at::TensorOptions().dtype(at::kDouble))),
+      losses_(ballot_.narrow(0, 0, ranks).view({ranks, 1})),
+      sum_(at::zeros({1}, ballot_.options())) {}
 
 void StepAgreement::post(Decision mine, std::span<const double> losses) {
   double* ballot = ballot_.mutable_data_ptr<double>();
@@ -47,7 +37,9 @@ AgreedStep StepAgreement::wait() {
   std::exchange(work_, nullptr)->wait();
   const double* ballot = ballot_.const_data_ptr<double>();
   AgreedStep agreed;
-  agreed.mean_loss = sum_over_ranks({ballot, static_cast<std::size_t>(ranks_)}, *communicator_) / ranks_;
+  // As an all-reduce of one number over so many ranks gives it, whoever holds the numbers.
+  sum_rows(sum_, losses_, communicator_->reduction_order());
+  agreed.mean_loss = *sum_.const_data_ptr<double>() / ranks_;
   while (agreed.first_bad_rank < ranks_ && std::isfinite(ballot[agreed.first_bad_rank]))
     ++agreed.first_bad_rank;
   for (int i = 0; i < kDecisionFlagCount; ++i) {

@@ -36,6 +36,8 @@ class StepAgreement {
   const int first_;
   at::Tensor ballot_;  // (ranks + kDecisionFlagCount) float64 on the CPU: the losses, each from one rank and
                        // 0 from the others, then the number of votes per flag
+  const at::Tensor losses_;  // (ranks, 1), its first part
+  const at::Tensor sum_;     // (1)
   WorkPtr work_;
 };
 
