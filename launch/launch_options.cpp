@@ -27,15 +27,38 @@ const std::vector<Option<LaunchOptions>>& launch_options() {
   return options;
 }
 
+const std::vector<Option<LaunchOptions>>& restart_options() {
+  using L = LaunchOptions;
+  constexpr const char* kGroup = "When a rank fails";
+  constexpr int kMostRestarts = 1'000'000;
+  static const std::vector<Option<L>> options = {
+      {"max-restarts", kGroup, &L::max_restarts, "N",
+       "Restarts from the newest checkpoint after a rank was killed, stood still for --timeout or lost its "
+       "network; "
+       "two attempts running without progress end the run",
+       integer_between(0, kMostRestarts)},
+      {"restart-delay", kGroup, &L::restart_delay_s, "SECONDS",
+       "Pause before a restart; it doubles, up to 60, with every attempt that made no progress",
+       number_not_negative()},
+  };
+  return options;
+}
+
 TrainCommandLine parse_train_command(const std::vector<std::string>& arguments) {
   std::vector<FlagSpec> specs = train_flag_specs();
-  for (const auto& option : launch_options()) {
-    specs.push_back({option.name, option.kind() == OptionKind::kSwitch});
+  for (const auto* table : {&launch_options(), &restart_options()}) {
+    for (const auto& option : *table) {
+      specs.push_back({option.name, option.kind() == OptionKind::kSwitch});
+    }
   }
   TrainCommandLine command_line;
   std::vector<Flag> rank_flags;
   for (const Flag& flag : split_flags(arguments, specs)) {
-    if (const auto* option = find_option(launch_options(), flag.name)) {
+    const auto* option = find_option(launch_options(), flag.name);
+    if (option == nullptr) {
+      option = find_option(restart_options(), flag.name);
+    }
+    if (option != nullptr) {
       option->set_text(command_line.launch, flag.value, "--" + flag.name);
     } else {
       rank_flags.push_back(flag);

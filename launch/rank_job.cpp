@@ -11,26 +11,17 @@
 #include <optional>
 #include <stdexcept>
 
-#include "launch/exit_folder.h"
+#include "launch/attempts.h"
 #include "launch/hostfile.h"
-#include "launch/job_signals.h"
 #include "launch/mpirun.h"
 #include "launch/outcome.h"
 #include "launch/program_path.h"
-#include "launch/supervisor.h"
 #include "sampler/data_error.h"
 
 namespace lockstep {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::int64_t monotonic_ns() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  constexpr std::int64_t kNsPerS = 1'000'000'000;
-  return now.tv_sec * kNsPerS + now.tv_nsec;
-}
 
 int usable_cores() {
   cpu_set_t cores;
@@ -98,6 +89,7 @@ JobPlan make_plan(const RankJob& job) {
   const bool direct = plan.world_size() == 1 && plan.hostfile.empty() && !job.needs_mpirun;
   plan.mpirun = direct ? fs::path() : find_mpirun();
   plan.num_threads = job.num_threads;
+  plan.timeout_s = job.timeout_s;
   plan.cores = usable_cores();
   plan.warm_heap = job.launch.warm_heap == "on";
   plan.is_root = geteuid() == 0;
@@ -111,26 +103,14 @@ void say(const JobPlan& plan, const std::string& line) {
   std::cerr << (plan.stderr_is_terminal ? "\r\x1b[K" : "") << "lockstep: " << line << std::endl;
 }
 
-Outcome run(const JobPlan& planned, const RankJob& job) {
-  const JobSignals signals;  // before anything is made that a signal could leave behind
-  const ExitFolder folder(job.run_dir);
-  JobPlan plan = planned;
-  plan.exit_dir = folder.path();
-  const JobStatus ended =
-      run_job({build_job_command(plan, current_environment()), plan.mpirun.empty(), plan.world_size(),
-               folder.path(), [&](const std::string& line) { say(plan, line); }, job.on_first_signal},
-              signals);
-  JobEnd end;
-  end.world_size = plan.world_size();
-  end.reports = read_exit_reports(folder.path());
-  end.ends = read_rank_ends(folder.path());
-  end.starts = count_rank_starts(folder.path());
-  end.status = ended.status;
-  end.forced = ended.forced;
-  return judge(end);
-}
-
 }  // namespace
+
+std::int64_t monotonic_ns() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  constexpr std::int64_t kNsPerS = 1'000'000'000;
+  return now.tv_sec * kNsPerS + now.tv_nsec;
+}
 
 int run_rank_job(const RankJob& job) {
   const JobPlan plan = make_plan(job);
@@ -139,7 +119,7 @@ int run_rank_job(const RankJob& job) {
     std::cout << to_shell(build_job_command(plan, current), current) << std::endl;
     return 0;
   }
-  const Outcome outcome = run(plan, job);
+  const Outcome outcome = run_attempts(plan, job, [&](const std::string& line) { say(plan, line); });
   if (!outcome.message.empty()) {
     const bool agreed = outcome.code == ExitCode::kPaused || outcome.code == ExitCode::kBudget;
     say(plan, (agreed ? "" : "error: ") + outcome.message);

@@ -18,6 +18,7 @@ constexpr double kLongestTimeoutS = 1e6;  // 11 days; a longer wait for a peer i
 constexpr const char* kWhat = "Model and data";
 constexpr const char* kOptimisation = "Optimisation";
 constexpr const char* kWhere = "Where and how it runs";
+constexpr const char* kSurvives = "What it survives";
 constexpr const char* kLeaves = "What it leaves behind";
 constexpr const char* kCost = "Cost";
 
@@ -154,6 +155,11 @@ std::vector<Option<TrainConfig>> make_options() {
       {"master-addr", kWhere, &C::master_addr, "HOST", "Where gloo's ranks meet", any_line(), "$MASTER_ADDR"},
       {"master-port", kWhere, &C::master_port, "PORT", "TCP port where gloo's ranks meet",
        integer_between(0, 65535), "$MASTER_PORT"},
+
+      {"check-drift-every-n-steps", kSurvives, &C::check_drift_every_n_steps, "N",
+       "Optimizer steps between two comparisons of all ranks' parameters, which end the run if they differ; "
+       "0: never",
+       integer_between(0, kMostInt64)},
 
       {"init-from", kLeaves, &C::init_from, "FILE",
        "Weights for a new run: safetensors or torch.save, or a Python checkpoint {model, optimizer, step}",
