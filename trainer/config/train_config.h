@@ -74,8 +74,14 @@ struct TrainConfig {
   std::string run_dir;                        // empty: runs/<model>-<data>
   bool resume = false;                        // insist on a checkpoint
   bool fresh = false;                         // start over; an old run is kept aside
-  std::string checkpoint_interval = "epoch";  // "epoch", or every N steps as well as at each epoch's end
+  std::string checkpoint_interval = "epoch";  // epoch, and besides at each epoch's end: N (steps), Nmin, auto
+  double mean_time_between_failures_h = 0.0;  // of one node; 0: from the ledger, for checkpoint_interval auto
+  int checkpoint_retries = 5;                 // of a save that fails, before the run stops
   int keep_checkpoints = 3;
+  bool keep_best = false;                            // beside them, by early_stopping_monitor
+  std::string early_stopping_monitor = "test_loss";  // test_loss | test_accuracy
+  std::int64_t early_stopping_patience = 0;          // evaluations without improvement; 0: off
+  double early_stopping_min_delta = 0.0;             // a smaller change is no improvement
   std::int64_t log_every_n_steps = 50;
   bool record_hashes = false;    // hashes.jsonl, for `lockstep compare`
   bool trace = false;            // trace.json, the time line of a few steps
