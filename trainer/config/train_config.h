@@ -87,6 +87,10 @@ struct TrainConfig {
   bool trace = false;            // trace.json, the time line of a few steps
   std::int64_t trace_steps = 3;  // once the run is warm
   bool progress_bar = true;
+  bool no_report = false;                     // leave out report.html at the run's end
+  bool tensorboard = false;                   // scalars in RUN_DIR/tensorboard
+  int metrics_port = 0;                       // rank 0's Prometheus endpoint; 0: none
+  std::string metrics_address = "127.0.0.1";  // where it listens
 
   // What it costs.
   double price_per_gpu_hour = 0.0;  // 0: unknown

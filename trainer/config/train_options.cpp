@@ -166,6 +166,10 @@ std::vector<Option<TrainConfig>> make_options() {
        "Optimizer steps in it, after the five in which the run warms up", integer_between(1, 1000)},
       {"progress-bar", kLeaves, &C::progress_bar, "", "Show a live bar where standard output is a terminal",
        true_or_false()},
+      {"no-report", kLeaves, &C::no_report, "",
+       "Leave out RUN_DIR/report.html, which is written when the run ends; lockstep report writes it any "
+       "time",
+       true_or_false()},
 
       {"price-per-gpu-hour", kCost, &C::price_per_gpu_hour, "X",
        "Price of one rank's device for an hour, in --currency; 0: unknown", number_not_negative()},
@@ -181,7 +185,7 @@ std::vector<Option<TrainConfig>> make_options() {
   options.insert(logging, checkpoints.begin(), checkpoints.end());
   for (auto& option : options) {
     static const std::vector<std::string> may_differ = {"num-workers", "progress-bar", "master-addr",
-                                                        "master-port"};
+                                                        "master-port", "no-report"};
     option.same_on_all_ranks =
         std::find(may_differ.begin(), may_differ.end(), option.name) == may_differ.end();
     option.recorded = option.name != "resume" && option.name != "fresh";
