@@ -4,6 +4,7 @@
 #include <limits>
 #include <stdexcept>
 
+#include "trainer/config/checkpoint_options.h"
 #include "trainer/config/lr_schedule_options.h"
 
 namespace lockstep {
@@ -21,18 +22,6 @@ constexpr const char* kWhere = "Where and how it runs";
 constexpr const char* kSurvives = "What it survives";
 constexpr const char* kLeaves = "What it leaves behind";
 constexpr const char* kCost = "Cost";
-
-Rule epoch_or_steps() {
-  return {"epoch, or a whole number of steps from 1", [](const OptionValue& value) {
-            const auto* text = std::get_if<std::string>(&value);
-            if (text == nullptr || *text == "epoch") {
-              return text != nullptr;
-            }
-            constexpr std::size_t kMostDigits = 18;  // fits std::int64_t
-            return !text->empty() && text->size() <= kMostDigits && (*text)[0] != '0' &&
-                   std::all_of(text->begin(), text->end(), [](char c) { return c >= '0' && c <= '9'; });
-          }};
-}
 
 Rule currency_code() {
   return {"a currency's code of three capital letters, such as USD or EUR", [](const OptionValue& value) {
@@ -170,10 +159,6 @@ std::vector<Option<TrainConfig>> make_options() {
       {"resume", kLeaves, &C::resume, "", "Insist that there is a checkpoint to continue", true_or_false()},
       {"fresh", kLeaves, &C::fresh, "", "Start over; what an old run left is kept in RUN_DIR/previous",
        true_or_false()},
-      {"checkpoint-interval", kLeaves, &C::checkpoint_interval, "epoch|N",
-       "Save at each epoch's end, and with a number every N optimizer steps as well", epoch_or_steps()},
-      {"keep-checkpoints", kLeaves, &C::keep_checkpoints, "N", "Newest checkpoints to keep",
-       integer_between(1, kMostInt)},
       {"log-every-n-steps", kLeaves, &C::log_every_n_steps, "N",
        "Optimizer steps between two lines of metrics", positive},
       {"record-hashes", kLeaves, &C::record_hashes, "",
@@ -187,6 +172,10 @@ std::vector<Option<TrainConfig>> make_options() {
        "Optimizer steps in it, after the five in which the run warms up", integer_between(1, 1000)},
       {"progress-bar", kLeaves, &C::progress_bar, "", "Show a live bar where standard output is a terminal",
        true_or_false()},
+      {"no-report", kLeaves, &C::no_report, "",
+       "Leave out RUN_DIR/report.html, which is written when the run ends; lockstep report writes it any "
+       "time",
+       true_or_false()},
 
       {"price-per-gpu-hour", kCost, &C::price_per_gpu_hour, "X",
        "Price of one rank's device for an hour, in --currency; 0: unknown", number_not_negative()},
@@ -196,9 +185,13 @@ std::vector<Option<TrainConfig>> make_options() {
                                    [](const auto& option) { return option.name == "sync-batchnorm"; });
   auto schedule = lr_schedule_option_rows();
   options.insert(std::next(before, 2), schedule.begin(), schedule.end());
+  const auto logging = std::find_if(options.begin(), options.end(),
+                                    [](const auto& option) { return option.name == "log-every-n-steps"; });
+  auto checkpoints = checkpoint_option_rows(kLeaves);
+  options.insert(logging, checkpoints.begin(), checkpoints.end());
   for (auto& option : options) {
     static const std::vector<std::string> may_differ = {"num-workers", "progress-bar", "master-addr",
-                                                        "master-port"};
+                                                        "master-port", "no-report"};
     option.same_on_all_ranks =
         std::find(may_differ.begin(), may_differ.end(), option.name) == may_differ.end();
     option.recorded = option.name != "resume" && option.name != "fresh";
@@ -238,6 +231,7 @@ void check_contradictions(const TrainConfig& config) {
     throw std::invalid_argument("--nesterov needs a --momentum above 0 and --dampening 0, as in PyTorch");
   }
   check_lr_schedule(config);
+  check_checkpoint_options(config);
 }
 
 std::filesystem::path run_dir_of(const TrainConfig& config) {
