@@ -5,11 +5,15 @@
 #include <csignal>
 #include <filesystem>
 #include <optional>
+#include <stdexcept>
 
 #include "launch/exit_folder.h"
+#include "launch/hostfile.h"
 #include "launch/job_signals.h"
 #include "launch/restart_policy.h"
+#include "launch/slots.h"
 #include "launch/supervisor.h"
+#include "trainer/run_dir/atomic_file.h"
 #include "trainer/run_dir/restart_note.h"
 #include "trainer/run_dir/run_dir.h"
 
@@ -104,6 +108,24 @@ void leave_out_fresh(std::vector<std::string>& arguments) {
   std::erase_if(arguments, [](const std::string& argument) { return argument.starts_with("--fresh="); });
 }
 
+SlotLimits slot_limits(const JobPlan& plan, const RankJob& job) {
+  return {.nproc_per_node = plan.nproc_per_node,
+          .nnodes = plan.nnodes,
+          .hosts = plan.hostfile.empty() ? plan.nnodes : count_hosts(plan.hostfile),
+          .min_nproc = job.launch.min_nproc,
+          .logical_world_size = job.logical_world_size > 0 ? job.logical_world_size : plan.world_size()};
+}
+
+// The ranks where `choice` has them. Machines that a batch system has allotted are not named by us.
+void apply(const SlotChoice& choice, const std::string& hostfile, JobPlan& plan) {
+  plan.nproc_per_node = choice.nproc_per_node;
+  plan.nnodes = static_cast<int>(choice.hosts.size());
+  if (hostfile.empty()) return;
+  const fs::path file = plan.exit_dir / "hostfile";
+  write_file_atomically(file, lines_of_hosts(hostfile, choice.hosts));
+  plan.hostfile = file.string();
+}
+
 }  // namespace
 
 Outcome run_attempts(const JobPlan& planned, const RankJob& job, const Say& say) {
@@ -113,9 +135,11 @@ Outcome run_attempts(const JobPlan& planned, const RankJob& job, const Say& say)
   const FreshStart fresh(job);
   // Of this run: an old one that is still to be set aside is no progress.
   const auto reached = [&] { return fresh.is_due() ? -1 : newest_checkpoint(job); };
+  Slots slots(slot_limits(plan, job));
   RestartPolicy policy(job.restarts, reached());
   for (int number = 1;; ++number) {
     plan.exit_dir = folder.attempt(number);
+    if (job.launch.min_nproc > 0) apply(slots.choice(), planned.hostfile, plan);
     if (number > 1 && !fresh.is_due()) leave_out_fresh(plan.rank_command);
     const std::int64_t started_ns = monotonic_ns();
     AttemptEnd ended = run_attempt(plan, job, say, signals);
@@ -127,7 +151,18 @@ Outcome run_attempts(const JobPlan& planned, const RankJob& job, const Say& say)
       if (!verdict.text.empty()) outcome.message += "; " + verdict.text;
       return outcome;
     }
+    std::optional<std::string> change;
+    try {
+      change = slots.failed(outcome.rank, policy.last_made_progress());
+    } catch (const std::runtime_error& too_few) {
+      outcome.message += std::string("; gives up: ") + too_few.what();
+      return outcome;
+    }
     say(outcome.message);
+    if (change) {
+      policy.forgive();
+      say(*change);
+    }
     say(verdict.text + ", " + from_where(checkpoint));
     if (!wait_undisturbed(verdict.delay_s, signals)) return paused_between(ended);
     write_restart_note(folder.attempt(number + 1),

@@ -11,8 +11,7 @@
 #include "launch/launcher_file.h"
 #include "sampler/data_error.h"
 #include "trainer/config/flags.h"
-#include "trainer/config/help_text.h"
-#include "trainer/config/option.h"
+#include "trainer/config/option_value.h"
 #include "trainer/metrics/metrics_end.h"
 #include "trainer/run_dir/run_dir.h"
 
@@ -24,18 +23,7 @@ namespace fs = std::filesystem;
 constexpr const char* kUsage = "usage: lockstep pause RUN_DIR [--timeout SECONDS]";
 constexpr double kLongestS = 1e6;
 
-struct PauseOptions {
-  double timeout_s = 600.0;
-};
-
-const std::vector<Option<PauseOptions>>& pause_options() {
-  static const std::vector<Option<PauseOptions>> options = {
-      {"timeout", "Options", &PauseOptions::timeout_s, "SECONDS",
-       "Longest wait for the step under way and the save, seconds; the request stays",
-       number_above_zero(kLongestS)},
-  };
-  return options;
-}
+constexpr double kUsualTimeoutS = 600.0;
 
 std::string newest_checkpoint_text(const RunDir& run) {
   const auto steps = run.checkpoint_steps();
@@ -82,9 +70,10 @@ int run_pause_command(const std::vector<std::string>& arguments) {
   }
   const RunDir run(flags.front());
   flags.erase(flags.begin());
-  PauseOptions options;
+  double timeout_s = kUsualTimeoutS;
   for (const Flag& flag : split_flags(flags, {{"timeout"}})) {
-    find_option(pause_options(), flag.name)->set_text(options, flag.value, "--" + flag.name);
+    timeout_s = std::get<double>(
+        parse_value("--" + flag.name, OptionKind::kNumber, number_above_zero(kLongestS), flag.value));
   }
   if (!fs::is_directory(run.root())) {
     throw DataError(run.root().string() + " is not there; name a run's folder");
@@ -94,7 +83,7 @@ int run_pause_command(const std::vector<std::string>& arguments) {
     throw DataError("the launcher of " + run.root().string() + " cannot be told (" + std::strerror(errno) +
                     "); ask its user, or root, to run lockstep pause");
   }
-  if (!launcher.wait_for_end(options.timeout_s)) {
+  if (!launcher.wait_for_end(timeout_s)) {
     throw std::runtime_error(
         "the run has not ended within --timeout; it still will, after the step and the save under way");
   }
@@ -117,7 +106,9 @@ std::string pause_command_help(const std::vector<std::string>& /*arguments*/) {
              "\n\nAsks a run that lockstep train has started on this machine to save and stop after the "
              "step\n"
              "under way, as Ctrl-C there does, and waits until it has.\n") +
-         format_help(help_entries(pause_options())) +
+         "\nOptions:\n"
+         "  --timeout SECONDS   Longest wait for the step under way and the save, seconds; the request\n"
+         "                      stays (default: 600)\n"
          "\nExit codes: 0 paused (or at its end before that), 2 usage, 3 no such run here, 11 it did not end "
          "in time,\n"
          "or failed.\n";

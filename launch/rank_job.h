@@ -24,6 +24,7 @@ struct RankJob {
   std::string on_first_signal;         // what a user who presses Ctrl-C is told
   double timeout_s = 0.0;              // after which a rank that stands still is ended; 0: never
   RestartLimits restarts = {};         // after a failure that may be tried again
+  int logical_world_size = 0;          // 0: as many as there are ranks
   bool fresh = false;                  // the ranks set an old run aside
 };
 

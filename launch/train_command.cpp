@@ -19,6 +19,7 @@ int run_train_command(const std::vector<std::string>& arguments) {
   job.run_dir = run_dir_of(command_line.config);
   job.timeout_s = command_line.config.timeout_s;
   job.restarts = {command_line.launch.max_restarts, command_line.launch.restart_delay_s};
+  job.logical_world_size = command_line.config.logical_world_size;
   job.fresh = command_line.config.fresh;
   job.on_first_signal = "pausing after this step; a second signal stops at once";
   return run_rank_job(job);
