@@ -14,6 +14,7 @@
 #include "trainer/cost/ledger.h"
 #include "trainer/metrics/metrics_writer.h"
 #include "trainer/metrics/progress_bar.h"
+#include "trainer/report/run_report.h"
 
 namespace lockstep {
 namespace {
@@ -41,8 +42,9 @@ History read_history(const RunDir& run_dir, const Price& price) {
 }  // namespace
 
 struct RunReporter::State {
-  State(const RunDir& run_dir, RunFacts run_facts, History history)
-      : facts(std::move(run_facts)),
+  State(const RunDir& folder, RunFacts run_facts, History history)
+      : run_dir(folder),
+        facts(std::move(run_facts)),
         attempt(history.attempt),
         meter({facts.config.price_per_gpu_hour, facts.config.currency}, facts.start.world_size,
               history.earlier.spend),
@@ -94,11 +96,22 @@ struct RunReporter::State {
     return progress;
   }
 
+  // A report that cannot be written never makes a run fail.
+  void write_report() {
+    try {
+      const std::string folder = run_dir.root().string();
+      write_run_report({read_run(folder)}, run_dir.report_file(), "lockstep report " + folder);
+    } catch (const std::exception& error) {
+      warn(std::string("no report was written: ") + error.what());
+    }
+  }
+
   static double rate(std::int64_t samples, const StepTimes& times) {
     const double seconds = static_cast<double>(times.total_ns()) * 1e-9;
     return seconds > 0.0 ? static_cast<double>(samples) / seconds : 0.0;
   }
 
+  RunDir run_dir;
   RunFacts facts;
   int attempt;
   CostMeter meter;
@@ -220,6 +233,7 @@ void RunReporter::finished(const std::string& reason, int exit_code, const Posit
   if (epochs_done > 0.0) summary.per_epoch = state.meter.per_epoch(epochs_done);
   std::fputs(format_summary(summary).c_str(), stdout);
   std::fflush(stdout);
+  if (!state.facts.config.no_report) state.write_report();
 }
 
 }  // namespace lockstep
