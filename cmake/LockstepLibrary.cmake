@@ -31,6 +31,10 @@ function(lockstep_add_library name)
     # The wheel's libtorch.so exports the std::filesystem of an older compiler, whose remove_all crashes when it meets
     # ours. The first library that is loaded wins: it has to be libstdc++.
     target_link_options(${target} PUBLIC "LINKER:--push-state,--no-as-needed,-lstdc++,--pop-state")
+    # Sanitized builds find races and lifetimes; that each file includes what it needs, the ordinary build has shown.
+    if(LOCKSTEP_SANITIZER)
+      target_precompile_headers(${target} PRIVATE <ATen/ATen.h>)
+    endif()
   endif()
   foreach(library IN LISTS arg_PRIVATE)
     if(library MATCHES "^(cxxopts|nlohmann_json|protozero|tomlplusplus)::")

@@ -1,9 +1,12 @@
 #include "comm/bucket.h"
 
+#include <algorithm>
 #include <map>
 #include <stdexcept>
 #include <string>
 #include <utility>
+
+#include "comm/reduction.h"
 
 namespace lockstep {
 
@@ -44,13 +47,23 @@ BucketAssignment assign_buckets(const std::vector<at::Tensor>& parameters,
 }
 
 Bucket::Bucket(const std::vector<at::Tensor>& parameters, std::vector<std::int64_t> parameter_indices,
-               Communicator& communicator, int logical_ranks)
+               Communicator& communicator, int logical_ranks, BucketLayout layout)
     : parameter_indices_(std::move(parameter_indices)) {
   const at::Tensor& first = parameters.at(static_cast<std::size_t>(parameter_indices_.at(0)));
   std::int64_t elements = 0;
   for (const std::int64_t index : parameter_indices_)
     elements += parameters.at(static_cast<std::size_t>(index)).numel();
-  rows_ = communicator.allocate({logical_ranks, elements}, first.options().requires_grad(false)).zero_();
+  const at::TensorOptions options = first.options().requires_grad(false);
+  if (layout == BucketLayout::kBlocks) {
+    if (logical_ranks != 1) throw std::invalid_argument("blocks of a bucket are for one logical rank");
+    const int ranks = communicator.world_size();
+    const RingChunks chunks = ring_chunks(elements, static_cast<std::int64_t>(first.element_size()), ranks);
+    blocks_ = communicator.allocate({ranks * chunks.chunk_elements}, options).zero_();
+    block_ = communicator.allocate({chunks.chunk_elements}, options).zero_();
+    rows_ = blocks_.narrow(0, 0, elements).view({1, elements});
+  } else {
+    rows_ = communicator.allocate({logical_ranks, elements}, options).zero_();
+  }
   flat_ = rows_[logical_ranks - 1];
   for (int row = 0; row < logical_ranks; ++row) {
     std::vector<at::Tensor>& views = views_.emplace_back();
@@ -63,6 +76,22 @@ Bucket::Bucket(const std::vector<at::Tensor>& parameters, std::vector<std::int64
       offset += parameter.numel();
     }
   }
+}
+
+std::vector<BlockPart> Bucket::parts_of_block(int rank) const {
+  const std::int64_t block_begin = rank * block_.numel();
+  const std::int64_t block_end = block_begin + block_.numel();
+  std::vector<BlockPart> parts;
+  std::int64_t offset = 0;  // of the parameter in the bucket
+  for (std::size_t i = 0; i < parameter_indices_.size(); ++i) {
+    const std::int64_t elements = view(i).numel();
+    const std::int64_t begin = std::max(offset, block_begin);
+    const std::int64_t end = std::min(offset + elements, block_end);
+    if (begin < end)
+      parts.push_back({parameter_indices_[i], begin - offset, end - begin, begin - block_begin});
+    offset += elements;
+  }
+  return parts;
 }
 
 }  // namespace lockstep

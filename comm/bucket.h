@@ -27,12 +27,26 @@ BucketAssignment assign_buckets(const std::vector<at::Tensor>& parameters,
                                 const std::vector<std::int64_t>& order,
                                 const std::vector<std::int64_t>& caps_bytes);
 
+// What of a parameter lies in a block of a bucket.
+struct BlockPart {
+  std::int64_t parameter = 0;  // its index
+  std::int64_t begin = 0;      // its elements [begin, begin + count) ...
+  std::int64_t count = 0;
+  std::int64_t offset = 0;  // ... are those from here on of the block
+};
+
+enum class BucketLayout {
+  kFlat,
+  kBlocks,  // also cut into a block for each rank, which holds what it completes of an all-reduce
+};
+
 // One bucket: flat memory, a row for each logical rank, and a view of it shaped like each of its parameters.
 class Bucket {
  public:
-  // Zeroed memory of the parameters' dtype on their device, from `communicator`.
+  // Zeroed memory of the parameters' dtype on their device, from `communicator`. Blocks are for one logical
+  // rank.
   Bucket(const std::vector<at::Tensor>& parameters, std::vector<std::int64_t> parameter_indices,
-         Communicator& communicator, int logical_ranks = 1);
+         Communicator& communicator, int logical_ranks = 1, BucketLayout layout = BucketLayout::kFlat);
 
   const at::Tensor& rows() const { return rows_; }
   // The last row, into which the averages come.
@@ -44,10 +58,20 @@ class Bucket {
     return views_[static_cast<std::size_t>(logical_rank)][i];
   }
 
+  // With kBlocks: flat(), and zeros up to world_size blocks of equal size. These are the chunks of flat()'s
+  // all-reduce (comm/reduction.h), so that a reduce-scatter of them has its bits.
+  const at::Tensor& blocks() const { return blocks_; }
+  // Memory of the size of one block.
+  const at::Tensor& block() const { return block_; }
+  // In the order of memory.
+  std::vector<BlockPart> parts_of_block(int rank) const;
+
  private:
   std::vector<std::int64_t> parameter_indices_;
   at::Tensor rows_;                             // (logical ranks, sum of numel)
   at::Tensor flat_;                             // (sum of numel)
+  at::Tensor blocks_;                           // (world_size * block)
+  at::Tensor block_;                            // (block)
   std::vector<std::vector<at::Tensor>> views_;  // by row
 };
 

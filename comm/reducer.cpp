@@ -142,30 +142,51 @@ void Reducer::end_join() {
 }
 
 bool Reducer::can_defer() const {
+  return shares_memory() || state_->can_scatter();
+}
+
+bool Reducer::shares_memory() const {
   return state_->shared != nullptr;
 }
 
 void Reducer::defer_averages(bool deferred) {
   if (deferred && !can_defer())
-    throw std::logic_error("averages can be deferred where all ranks share memory only");
+    throw std::logic_error("the averages of these ranks or parameters cannot be deferred");
+  const std::scoped_lock lock(state_->mutex);
+  if (state_->deferred == deferred) return;
   state_->deferred = deferred;
+  if (!state_->shared) state_->use_assignment(state_->assignment());
+}
+
+const ShardPlan& Reducer::shard_plan() const {
+  if (state_->shared) return state_->shared->plan();
+  state_->check_deferred();
+  return state_->plan;
 }
 
 const std::vector<Shard>& Reducer::shards() const {
-  if (!can_defer()) throw std::logic_error("there are shards where all ranks share memory only");
-  return state_->shared->shards();
+  return shard_plan()[static_cast<std::size_t>(state_->communicator->rank())];
 }
 
 void Reducer::visit_shards(const SharedGradients::Visitor& visit) {
-  if (!state_->deferred) throw std::logic_error("the averages were not deferred");
+  state_->check_deferred();
   const TraceSpan span(state_->trace, "wait", "update of shards");
+  if (!state_->shared) return state_->visit_blocks(visit);
   state_->shared->visit_shards(visit);
 }
 
 void Reducer::average_now() {
-  if (!state_->deferred) throw std::logic_error("the averages were not deferred");
+  state_->check_deferred();
   const std::scoped_lock lock(state_->mutex);
+  if (!state_->shared) return state_->average_blocks();
   state_->average_in_place();
+}
+
+void Reducer::gather_parameters() {
+  state_->check_deferred();
+  if (state_->shared) throw std::logic_error("parameters of ranks that share memory are not gathered");
+  for (std::size_t bucket = 0; bucket < state_->buckets.size(); ++bucket) state_->start_gathering(bucket);
+  state_->finish_gatherings();
 }
 
 BucketHistory Reducer::history() const {

@@ -87,17 +87,31 @@ class Reducer {
   void begin_join();
   void end_join();
 
-  // Shared memory only: whether the averages may be left to visit_shards().
+  // Whether the averages may be left to visit_shards(): over shared memory, and where a reduce-scatter of a
+  // bucket has the bits of its all-reduce (order kFast, or a RingCommunicator) and nothing is in its way (a
+  // hook, unused parameters, several logical ranks, a parameter that is not contiguous).
   bool can_defer() const;
-  // From now on backward passes leave every rank's own gradients in .grad, and whoever updates the parameters
-  // calls visit_shards() after each that synchronises. Throws std::logic_error unless can_defer().
+  // Whether gradients are averaged where they lie, in shared memory.
+  bool shares_memory() const;
+  // From now on whoever updates the parameters calls visit_shards() after each backward pass that
+  // synchronises. Over shared memory such a pass leaves every rank's own gradients in .grad; else it leaves
+  // none, and buckets are reduce-scattered in it rather than all-reduced. Throws std::logic_error unless
+  // can_defer().
   void defer_averages(bool deferred);
-  // This rank's shards (comm/shard_plan.h), by indices into the parameters that require a gradient.
-  const std::vector<Shard>& shards() const;
-  // A collective: SharedGradients::visit_shards(), then .grad is as it was.
+  // Every rank's shards, by indices into the parameters that require a gradient. Without shared memory they
+  // are cut from the buckets, and others after these have been rebuilt: what is remembered of a shard then
+  // has to move. Only while averages are deferred, or over shared memory.
+  const ShardPlan& shard_plan() const;
+  const std::vector<Shard>& shards() const;  // this rank's
+  // A collective: the averages of this rank's shards, as SharedGradients::visit_shards() has them, whole
+  // shards at a time where there is no shared memory. There `visit` updates the parameters, and their
+  // elements go from each rank to all others while the next bucket is being updated.
   void visit_shards(const SharedGradients::Visitor& visit);
   // A collective: after a deferred backward pass, the averages into .grad after all (to clip them, say).
   void average_now();
+  // A collective, without shared memory: the elements of this rank's shards of the parameters to all others,
+  // where not visit_shards() but something after average_now() has updated them.
+  void gather_parameters();
 
   BucketHistory history() const;
   // Continues with the buckets of a checkpoint. Throws std::invalid_argument unless each parameter is in it

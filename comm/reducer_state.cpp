@@ -35,12 +35,16 @@ void Reducer::State::use_assignment(const BucketAssignment& assignment) {
   slots.assign(parameters.size(), {});
   for (std::size_t b = 0; b < assignment.size(); ++b) {
     buckets.push_back({assignment[b], std::nullopt, 0, nullptr});
-    if (!shared) buckets.back().memory.emplace(parameters, assignment[b], *communicator, logical_ranks());
+    if (!shared) {
+      buckets.back().memory.emplace(parameters, assignment[b], *communicator, logical_ranks(),
+                                    deferred ? BucketLayout::kBlocks : BucketLayout::kFlat);
+    }
     for (std::size_t i = 0; i < assignment[b].size(); ++i) {
       slots[static_cast<std::size_t>(assignment[b][i])] = {b, i};
     }
   }
   if (shared) shared->use_assignment(assignment);
+  if (scatters()) plan_blocks();
 }
 
 BucketAssignment Reducer::State::assignment() const {
@@ -134,6 +138,10 @@ void Reducer::State::mark_ready(std::size_t parameter) {
 void Reducer::State::start_reduction(std::size_t bucket, const at::Tensor& gradients) {
   ActiveBucket& active = buckets[bucket];
   if (trace != nullptr) active.begin_ns = TraceRecorder::now_ns();
+  if (scatters()) {
+    active.work = communicator->reduce_scatter(active.memory->block(), active.memory->blocks());
+    return;
+  }
   if (!options.hook) {
     const ReductionOrder order = communicator->reduction_order();
     const bool order_is_fixed = order != ReductionOrder::kFast;
@@ -213,7 +221,7 @@ void Reducer::State::move_into_bucket(std::size_t parameter) {
   const at::Tensor& view = buckets[slot.bucket].memory->view(slot.index, logical_rank);
   at::Tensor& gradient = parameters[parameter].mutable_grad();
   copy_into(view, gradient);
-  if (!is_last_logical_rank()) {
+  if (!is_last_logical_rank() || scatters()) {
     gradient.reset();
   } else if (!gradient.is_alias_of(view)) {
     gradient = view;
@@ -239,6 +247,7 @@ void Reducer::State::finish_backward() {
     if (!deferred) average_in_place();
     return;
   }
+  if (scatters()) return;
   const bool exchanges_use = used && !absent_known;
   if (exchanges_use) used->begin_exchange(*communicator);
   for (std::size_t bucket = 0; bucket < buckets.size(); ++bucket) wait_for(bucket);
@@ -296,6 +305,7 @@ BucketAssignment Reducer::State::assignment_by_arrival(const std::vector<std::in
 }
 
 void Reducer::State::check_nothing_under_way() {
+  if (scatters() && gradients_left == 0) return leave_out_update();
   for (const ActiveBucket& active : buckets) {
     if (!active.work) continue;
     const std::string reason = "a backward pass failed in the middle of its reductions";

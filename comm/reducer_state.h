@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -39,6 +40,15 @@ struct Reducer::State : std::enable_shared_from_this<Reducer::State> {
   std::unique_ptr<SharedGradients> shared;  // in place of the buckets' memory
   std::unique_ptr<SharedGradients> parked;  // it, during a join
   bool deferred = false;
+  ShardPlan plan;  // of the buckets' blocks, while averages are deferred without shared memory
+  // Parameters under way to all ranks, of two buckets at a time.
+  struct Gathering {
+    at::Tensor memory;  // bytes
+    at::Tensor blocks;  // as much of it as the bucket takes
+    std::size_t bucket = 0;
+    WorkPtr work;
+  };
+  std::array<Gathering, 2> gatherings;
   TraceRecorder* trace = nullptr;
 
   std::mutex mutex;  // CUDA gradients arrive on the engine's device threads
@@ -92,6 +102,20 @@ struct Reducer::State : std::enable_shared_from_this<Reducer::State> {
   void add_all_absent();
   void wait_for(std::size_t bucket);
   void average_in_place();
+
+  // comm/reducer_shards.cpp: averages that are left to whoever updates shards, without shared memory.
+  bool can_scatter() const;
+  void check_deferred() const;  // std::logic_error
+  bool scatters() const { return deferred && !shared; }
+  void plan_blocks();
+  void leave_out_update();
+  void wait_for_averages(std::size_t bucket);
+  void visit_blocks(const SharedGradients::Visitor& visit);
+  void average_blocks();
+  void start_gathering(std::size_t bucket);
+  void finish_gathering(Gathering& gathering);
+  void finish_gatherings();
+
   // Of a logical rank that is not this rank's last: its gradients are kept, and the next finds none.
   void next_logical_rank();
   // A rank without inputs instead: the peers' collectives, with zeros.

@@ -13,9 +13,9 @@ constexpr std::int64_t kSmallestPartBytes = 4096;
 
 }  // namespace
 
-std::vector<std::vector<Shard>> plan_shards(const std::vector<ParameterSize>& parameters, int world_size) {
+ShardPlan plan_shards(const std::vector<ParameterSize>& parameters, int world_size) {
   if (world_size < 1) throw std::invalid_argument("shards for no ranks");
-  std::vector<std::vector<Shard>> plan(static_cast<std::size_t>(world_size));
+  ShardPlan plan(static_cast<std::size_t>(world_size));
   std::vector<std::int64_t> bytes(static_cast<std::size_t>(world_size), 0);
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     const auto& [elements, element_bytes] = parameters[i];

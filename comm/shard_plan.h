@@ -23,10 +23,13 @@ struct ParameterSize {
   std::int64_t element_bytes = 4;
 };
 
-// For each rank its shards, ordered by parameter. A large parameter is cut into world_size parts at multiples
+// For each rank its shards.
+using ShardPlan = std::vector<std::vector<Shard>>;
+
+// Shards ordered by parameter. A large parameter is cut into world_size parts at multiples
 // of 64 bytes; a small one goes whole to the rank that has the fewest bytes so far. Every element is in
 // exactly one shard. Depends on nothing else, so all ranks come to the same plan, and a checkpoint needs
 // none.
-std::vector<std::vector<Shard>> plan_shards(const std::vector<ParameterSize>& parameters, int world_size);
+ShardPlan plan_shards(const std::vector<ParameterSize>& parameters, int world_size);
 
 }  // namespace lockstep

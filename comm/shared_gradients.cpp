@@ -57,7 +57,7 @@ SharedGradients::SharedGradients(std::vector<at::Tensor> parameters,
   std::vector<ParameterSize> sizes;
   for (const at::Tensor& parameter : parameters_)
     sizes.push_back({parameter.numel(), element_bytes_of(parameter)});
-  shards_ = plan_shards(sizes, memory.world_size())[static_cast<std::size_t>(memory.rank())];
+  plan_ = plan_shards(sizes, memory.world_size());
 }
 
 // Those of small gradients lie together.
@@ -188,10 +188,14 @@ std::int64_t SharedGradients::tag() const {
   return elements * logical_ranks_;
 }
 
+const std::vector<Shard>& SharedGradients::shards() const {
+  return plan_[static_cast<std::size_t>(communicator_->rank())];
+}
+
 void SharedGradients::exchange(const SharedMemoryCommunicator::Body& body) {
   communicator_->exchange(tag(), table_.const_data_ptr(), body)->wait();
   std::int64_t bytes = 0;
-  for (const Shard& shard : shards_)
+  for (const Shard& shard : shards())
     bytes += shard.size() * element_bytes_of(parameters_[static_cast<std::size_t>(shard.parameter)]);
   // The peers' gradients came from them; the averages went to them.
   communicator_->add_bytes_sent((logical_ranks_ + 1) * bytes * (communicator_->world_size() - 1));
@@ -203,15 +207,15 @@ void SharedGradients::average() {
   memory_.deactivate();
   if (communicator_->world_size() * logical_ranks_ == 1) return;
   exchange([this](std::span<std::byte* const> tables) {
-    for (const Shard& shard : shards_) prepare(shard, tables).in_place(shard.begin, shard.end);
+    for (const Shard& shard : shards()) prepare(shard, tables).in_place(shard.begin, shard.end);
   });
 }
 
 void SharedGradients::visit_shards(const Visitor& visit) {
   memory_.deactivate();
   exchange([&](std::span<std::byte* const> tables) {
-    for (std::size_t s = 0; s < shards_.size(); ++s) {
-      const Shard& shard = shards_[s];
+    for (std::size_t s = 0; s < shards().size(); ++s) {
+      const Shard& shard = shards()[s];
       const Fold fold = prepare(shard, tables);
       const std::int64_t tile = kTileBytes / fold.element_bytes;
       for (std::int64_t begin = shard.begin; begin < shard.end; begin += tile) {

@@ -42,13 +42,13 @@ class SharedGradients {
   // Every .grad becomes the average over ranks.
   void average();
   // This rank's shards of the averages, a tile at a time: `average` points to the elements
-  // [begin, begin + count) of the parameter of shards()[shard], of its dtype, in memory that the next call
+  // [begin, begin + count) of the parameter of plan()[rank][shard], of its dtype, in memory that the next call
   // overwrites. The gradients stay as they are.
   using Visitor =
       std::function<void(std::size_t shard, std::int64_t begin, const void* average, std::int64_t count)>;
   void visit_shards(const Visitor& visit);
 
-  const std::vector<Shard>& shards() const { return shards_; }
+  const ShardPlan& plan() const { return plan_; }
 
  private:
   // Where a parameter lies in its bucket.
@@ -60,6 +60,7 @@ class SharedGradients {
                   int logical_ranks);
   void make_small_slots(std::vector<at::Tensor>& slots) const;
   at::Tensor slot(std::size_t parameter);
+  const std::vector<Shard>& shards() const;  // this rank's
   struct Fold;
   Fold prepare(const Shard& shard, std::span<std::byte* const> tables) const;
   std::int64_t tag() const;
@@ -76,7 +77,7 @@ class SharedGradients {
   std::vector<std::vector<at::Tensor>> slots_;  // by logical rank
   std::vector<at::Tensor> held_;                // gradients of the logical ranks before this one
   std::vector<Place> places_;
-  std::vector<Shard> shards_;
+  ShardPlan plan_;
   std::vector<char> tile_;
 };
 

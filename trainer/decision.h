@@ -16,8 +16,9 @@ enum class DecisionFlag : std::uint32_t {
   kOverflow = 1u << 4,       // fp16 gradients overflowed: skip the update
   kDrift = 1u << 5,          // parameters differ between ranks: stop, exit 11
   kFailure = 1u << 6,        // a rank cannot go on: stop, exit 11
+  kSave = 1u << 7,           // a save is due by the clock: save, go on
 };
-inline constexpr int kDecisionFlagCount = 7;
+inline constexpr int kDecisionFlagCount = 8;
 
 // A set of DecisionFlags.
 class Decision {

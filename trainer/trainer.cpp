@@ -108,7 +108,7 @@ void Trainer::make_tracer() {
 // Elsewhere the parameters have to travel once more, so it has to be asked for.
 void Trainer::make_optimizer() {
   const OptimizerOptions options = optimizer_options(config_, *schedule_);
-  const bool pays = ddp_->reducer().can_defer() && communicator_->world_size() > 1;
+  const bool pays = ddp_->reducer().shares_memory() && communicator_->world_size() > 1;
   if (config_.shard_optimizer == "on" || (config_.shard_optimizer == "auto" && pays)) {
     auto sharded = std::make_unique<ShardedOptimizer>(config_.optimizer, parameters_, options,
                                                       ddp_->reducer(), communicator_);

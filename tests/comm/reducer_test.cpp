@@ -136,6 +136,7 @@ TEST_P(ReducerTest, DeferredAveragesAreVisitedShardByShard) {
         const auto parameters = make_parameters({30, 40001});
         Reducer reducer(parameters, {&comm, [](Communicator*) {}});
         EXPECT_THROW(reducer.visit_shards({}), std::logic_error);
+        EXPECT_THROW(reducer.gather_parameters(), std::logic_error);
         reducer.defer_averages(true);
         for (int step = 0; step < 3; ++step) {
           drop_gradients(parameters);

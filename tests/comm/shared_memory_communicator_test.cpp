@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <csignal>
+#include <latch>
 #include <thread>
 
 #include "comm/errors.h"
@@ -143,7 +144,8 @@ TEST_P(SharedMemoryCommunicatorTest, ExchangeShowsEverybodysMemory) {
   });
 }
 
-INSTANTIATE_TEST_SUITE_P(WorldSizes, SharedMemoryCommunicatorTest, ::testing::Values(1, 2, 3, 4, 5, 6, 7, 8));
+INSTANTIATE_TEST_SUITE_P(WorldSizes, SharedMemoryCommunicatorTest,
+                         ::testing::ValuesIn(testing::world_sizes({1, 2, 3, 4, 5, 6, 7, 8})));
 
 std::string error_of(const std::function<void()>& body) {
   try {
@@ -170,16 +172,22 @@ TEST(SharedMemoryFaultTest, MismatchedCollectivesAreNamed) {
 }
 
 TEST(SharedMemoryFaultTest, TimeoutSaysWhoIsMissingAndWhereTheyAre) {
-  const std::string message = error_of([] {
+  std::latch waiting(2);
+  const std::string message = error_of([&] {
     run_shared(
         3,
-        [](SharedMemoryCommunicator& comm) {
+        [&](SharedMemoryCommunicator& comm) {
           comm.all_reduce(at::zeros({3}), ReduceOp::kSum)->wait();
           if (comm.rank() == 2) {
-            std::this_thread::sleep_for(std::chrono::milliseconds(1500));
+            waiting.wait();  // until the others have given up
             return;
           }
-          comm.all_reduce(at::zeros({4}), ReduceOp::kSum)->wait();
+          try {
+            comm.all_reduce(at::zeros({4}), ReduceOp::kSum)->wait();
+          } catch (const CommError&) {
+            waiting.count_down();
+            throw;
+          }
         },
         ReductionOrder::kPytorch, std::chrono::milliseconds(500));
   });

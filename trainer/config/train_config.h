@@ -74,8 +74,14 @@ struct TrainConfig {
   std::string run_dir;                        // empty: runs/<model>-<data>
   bool resume = false;                        // insist on a checkpoint
   bool fresh = false;                         // start over; an old run is kept aside
-  std::string checkpoint_interval = "epoch";  // "epoch", or every N steps as well as at each epoch's end
+  std::string checkpoint_interval = "epoch";  // epoch, and besides at each epoch's end: N (steps), Nmin, auto
+  double mean_time_between_failures_h = 0.0;  // of one node; 0: from the ledger, for checkpoint_interval auto
+  int checkpoint_retries = 5;                 // of a save that fails, before the run stops
   int keep_checkpoints = 3;
+  bool keep_best = false;                            // beside them, by early_stopping_monitor
+  std::string early_stopping_monitor = "test_loss";  // test_loss | test_accuracy
+  std::int64_t early_stopping_patience = 0;          // evaluations without improvement; 0: off
+  double early_stopping_min_delta = 0.0;             // a smaller change is no improvement
   std::int64_t log_every_n_steps = 50;
   bool record_hashes = false;    // hashes.jsonl, for `lockstep compare`
   bool trace = false;            // trace.json, the time line of a few steps
@@ -87,8 +93,27 @@ struct TrainConfig {
   std::string metrics_address = "127.0.0.1";  // where it listens
 
   // What it costs.
-  double price_per_gpu_hour = 0.0;  // 0: unknown
+  double price_per_gpu_hour = 0.0;  // 0: unknown, or from the price table
   std::string currency = "USD";
+  std::string price_table;         // empty: the one that is installed
+  std::string gpu_type;            // a row of it
+  std::string region;              // empty: the cheapest
+  bool spot = false;               // its spot price
+  std::string billing = "exact";   // exact | per-millisecond | per-second | per-minute | per-hour
+  double billing_minimum_s = 0.0;  // of each billed interval
+  bool pause_stops_billing = true;
+  double storage_gb = 0.0;
+  double storage_price_per_gb_month = 0.0;
+  double budget = 0.0;         // 0: none
+  double budget_stop = 0.8;    // the share of it at which the run stops
+  std::string budget_ledger;   // of a team; empty: this run's own spend counts
+  bool yes = false;            // start although the projected cost is above the mark
+  std::string off_peak;        // 22:00-06:00[,days][,zone]; empty: at any time
+  std::string on_finish;       // a command, without a shell
+  std::string on_finish_when = "success";
+  double on_finish_delay_s = 10.0;
+  double idle_window_s = 0.0;  // 0: not watched
+  std::string idle_action = "warn";
 };
 
 }  // namespace lockstep

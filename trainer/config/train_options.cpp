@@ -6,6 +6,7 @@
 #include <limits>
 #include <stdexcept>
 
+#include "trainer/config/checkpoint_options.h"
 #include "trainer/config/lr_schedule_options.h"
 
 namespace lockstep {
@@ -22,18 +23,6 @@ constexpr const char* kOptimisation = "Optimisation";
 constexpr const char* kWhere = "Where and how it runs";
 constexpr const char* kLeaves = "What it leaves behind";
 constexpr const char* kCost = "Cost";
-
-Rule epoch_or_steps() {
-  return {"epoch, or a whole number of steps from 1", [](const OptionValue& value) {
-            const auto* text = std::get_if<std::string>(&value);
-            if (text == nullptr || *text == "epoch") {
-              return text != nullptr;
-            }
-            constexpr std::size_t kMostDigits = 18;  // fits std::int64_t
-            return !text->empty() && text->size() <= kMostDigits && (*text)[0] != '0' &&
-                   std::all_of(text->begin(), text->end(), [](char c) { return c >= '0' && c <= '9'; });
-          }};
-}
 
 Rule ip_address() {
   return {"an IP address, such as 127.0.0.1, 0.0.0.0 or ::1", [](const OptionValue& value) {
@@ -175,10 +164,6 @@ std::vector<Option<TrainConfig>> make_options() {
       {"resume", kLeaves, &C::resume, "", "Insist that there is a checkpoint to continue", true_or_false()},
       {"fresh", kLeaves, &C::fresh, "", "Start over; what an old run left is kept in RUN_DIR/previous",
        true_or_false()},
-      {"checkpoint-interval", kLeaves, &C::checkpoint_interval, "epoch|N",
-       "Save at each epoch's end, and with a number every N optimizer steps as well", epoch_or_steps()},
-      {"keep-checkpoints", kLeaves, &C::keep_checkpoints, "N", "Newest checkpoints to keep",
-       integer_between(1, kMostInt)},
       {"log-every-n-steps", kLeaves, &C::log_every_n_steps, "N",
        "Optimizer steps between two lines of metrics", positive},
       {"record-hashes", kLeaves, &C::record_hashes, "",
@@ -213,6 +198,10 @@ std::vector<Option<TrainConfig>> make_options() {
                                    [](const auto& option) { return option.name == "sync-batchnorm"; });
   auto schedule = lr_schedule_option_rows();
   options.insert(std::next(before, 2), schedule.begin(), schedule.end());
+  const auto logging = std::find_if(options.begin(), options.end(),
+                                    [](const auto& option) { return option.name == "log-every-n-steps"; });
+  auto checkpoints = checkpoint_option_rows(kLeaves);
+  options.insert(logging, checkpoints.begin(), checkpoints.end());
   for (auto& option : options) {
     static const std::vector<std::string> may_differ = {"num-workers", "progress-bar", "master-addr",
                                                         "master-port", "no-report"};
@@ -255,6 +244,7 @@ void check_contradictions(const TrainConfig& config) {
     throw std::invalid_argument("--nesterov needs a --momentum above 0 and --dampening 0, as in PyTorch");
   }
   check_lr_schedule(config);
+  check_checkpoint_options(config);
 }
 
 std::filesystem::path run_dir_of(const TrainConfig& config) {

@@ -51,7 +51,11 @@ void broadcast_packed(const std::vector<at::Tensor>& tensors, int root, Communic
 ShardedOptimizer::ShardedOptimizer(const std::string& name, std::vector<at::Tensor> parameters,
                                    const OptimizerOptions& options, Reducer& reducer,
                                    CommunicatorPtr communicator)
-    : parameters_(std::move(parameters)), reducer_(reducer), communicator_(std::move(communicator)) {
+    : name_(name),
+      options_(options),
+      parameters_(std::move(parameters)),
+      reducer_(reducer),
+      communicator_(std::move(communicator)) {
   create_elementwise_optimizer(name, parameters_, options);  // for its opinion of these parameters
   std::vector<ParameterSize> sizes;
   for (const at::Tensor& parameter : parameters_) {
@@ -59,23 +63,45 @@ ShardedOptimizer::ShardedOptimizer(const std::string& name, std::vector<at::Tens
       throw std::invalid_argument("a parameter with gaps in memory cannot be sharded; make it contiguous");
     sizes.push_back({parameter.numel(), static_cast<std::int64_t>(parameter.element_size())});
   }
-  plan_ = plan_shards(sizes, communicator_->world_size());
-  if (reducer_.can_defer()) {
+  if (reducer_.shares_memory()) {
     shared_ = std::dynamic_pointer_cast<SharedMemoryCommunicator>(communicator_);
     share_parameters();
-    reducer_.defer_averages(true);
+  } else {
+    scatters_ = reducer_.can_defer() && communicator_->world_size() > 1;
   }
+  if (shared_ || scatters_) reducer_.defer_averages(true);
+  plan_ = shared_ || scatters_ ? reducer_.shard_plan() : plan_shards(sizes, communicator_->world_size());
+  make_shards();
+}
+
+void ShardedOptimizer::make_shards() {
   std::vector<at::Tensor> shards;
   for (const Shard& shard : plan_[static_cast<std::size_t>(communicator_->rank())])
     shards.push_back(shard_of(parameters_[static_cast<std::size_t>(shard.parameter)], shard));
   // A rank without any shard takes part all the same.
   if (shards.empty()) shards.push_back(at::zeros({0}));
-  shards_optimizer_ = create_elementwise_optimizer(name, std::move(shards), options);
+  shards_optimizer_ = create_elementwise_optimizer(name_, std::move(shards), options_);
+}
+
+// Forgets what was remembered.
+void ShardedOptimizer::follow_buckets() {
+  const double lr = shards_optimizer_->lr();
+  plan_ = reducer_.shard_plan();
+  make_shards();
+  shards_optimizer_->set_lr(lr);
+  if (momentum_) shards_optimizer_->set_momentum(*momentum_);
+}
+
+// A collective, by way of whole parameters.
+void ShardedOptimizer::move_with_buckets() {
+  const std::vector<OptimizerStateEntry> entries = state();
+  follow_buckets();
+  load_state(entries);
 }
 
 ShardedOptimizer::~ShardedOptimizer() {
+  if (shared_ || scatters_) reducer_.defer_averages(false);
   if (!shared_) return;
-  reducer_.defer_averages(false);
   const at::NoGradGuard no_grad;
   for (at::Tensor& parameter : parameters_) parameter.set_data(parameter.detach().clone());
 }
@@ -121,7 +147,7 @@ void ShardedOptimizer::zero_grad() {
 
 void ShardedOptimizer::average_gradients() {
   exposed_wait_s_ = 0.0;
-  if (!shared_) return;
+  if (!shared_ && !scatters_) return;
   const Stopwatch stopwatch(exposed_wait_s_);
   reducer_.average_now();
   averaged_ = true;
@@ -130,25 +156,32 @@ void ShardedOptimizer::average_gradients() {
 void ShardedOptimizer::step() {
   const at::NoGradGuard no_grad;
   if (!averaged_) exposed_wait_s_ = 0.0;
-  if (shared_ && !averaged_) {
-    const double waited_before = shared_->waited_s();
-    const std::vector<Shard>& shards = plan_[static_cast<std::size_t>(shared_->rank())];
+  if (buckets_have_changed()) move_with_buckets();
+  if ((shared_ || scatters_) && !averaged_) {
+    const double waited_before = waited_s();
+    const std::vector<Shard>& shards = plan_[static_cast<std::size_t>(communicator_->rank())];
     for (std::size_t s = 0; s < shards.size(); ++s) shards_optimizer_->begin_update(s);
     reducer_.visit_shards([&](std::size_t s, std::int64_t begin, const void* average, std::int64_t count) {
       shards_optimizer_->update(s, begin - shards[s].begin, average, count);
     });
-    exposed_wait_s_ = shared_->waited_s() - waited_before;
+    exposed_wait_s_ = waited_s() - waited_before;
   } else {
     update_from_gradients();
     const Stopwatch stopwatch(exposed_wait_s_);
     if (shared_) {
       shared_->barrier();  // nobody goes on before all shards are updated
+    } else if (scatters_) {
+      reducer_.gather_parameters();
     } else {
       send_shards_round();
     }
   }
   averaged_ = false;
   for (const at::Tensor& parameter : parameters_) parameter.unsafeGetTensorImpl()->bump_version();
+}
+
+double ShardedOptimizer::waited_s() const {
+  return shared_ ? shared_->waited_s() : reducer_.times().exposed_wait_s;
 }
 
 void ShardedOptimizer::update_from_gradients() {
@@ -220,6 +253,7 @@ std::vector<OptimizerStateEntry> ShardedOptimizer::state() {
 }
 
 void ShardedOptimizer::load_state(const std::vector<OptimizerStateEntry>& entries) {
+  if (buckets_have_changed()) follow_buckets();  // those of a checkpoint
   shards_optimizer_->check_state(entries, parameters_);
   const auto& kinds = shards_optimizer_->memory_kinds();
   std::vector<OptimizerStateEntry> own;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,8 +19,13 @@ namespace lockstep {
 //
 // Where all ranks share memory, the parameters are moved there, once for all ranks, and step() is one pass
 // over every rank's gradients: the averages are never stored. .grad then holds this rank's own gradients
-// after a backward pass; what needs the averages calls average_gradients() first. Elsewhere the Reducer
-// averages as it does without, and step() sends the updated shards round.
+// after a backward pass; what needs the averages calls average_gradients() first.
+//
+// Where buckets can be reduce-scattered instead (Reducer::can_defer()), a rank's shards are its blocks of the
+// buckets, and step() sends them round bucket by bucket; .grad holds nothing until average_gradients(). When
+// the buckets are rebuilt, what is remembered moves with the shards.
+//
+// Elsewhere the Reducer averages as it does without, and step() sends the updated shards round.
 //
 // step(), state() and average_gradients() are collectives. While it lives, nothing else may change the
 // parameters. The destructor gives every rank parameters of its own again.
@@ -36,7 +42,10 @@ class ShardedOptimizer final : public Optimizer {
   std::string name() const override { return shards_optimizer_->name(); }
   double lr() const override { return shards_optimizer_->lr(); }
   void set_lr(double lr) override { shards_optimizer_->set_lr(lr); }
-  void set_momentum(double momentum) override { shards_optimizer_->set_momentum(momentum); }
+  void set_momentum(double momentum) override {
+    momentum_ = momentum;
+    shards_optimizer_->set_momentum(momentum);
+  }
   // Of whole parameters, on every rank: a checkpoint does not depend on the number of shards.
   std::vector<OptimizerStateEntry> state() override;
   void load_state(const std::vector<OptimizerStateEntry>& entries) override;
@@ -47,18 +56,31 @@ class ShardedOptimizer final : public Optimizer {
   double exposed_wait_s() const { return exposed_wait_s_; }
   // Whether the parameters lie in shared memory.
   bool shares_memory() const { return shared_ != nullptr; }
+  // Whether buckets are reduce-scattered.
+  bool scatters() const { return scatters_; }
 
  private:
   void share_parameters();
+  // Makes shards_optimizer_, which remembers nothing yet.
+  void make_shards();
+  // Whether the buckets are others than the plan's, which may be once or twice in a run.
+  bool buckets_have_changed() const { return scatters_ && plan_ != reducer_.shard_plan(); }
+  void follow_buckets();
+  void move_with_buckets();
+  double waited_s() const;
   void update_from_gradients();
   void send_shards_round();
   at::Tensor shard_of(const at::Tensor& parameter, const Shard& shard) const;
 
+  const std::string name_;
+  const OptimizerOptions options_;
+  std::optional<double> momentum_;  // where it was changed since
   std::vector<at::Tensor> parameters_;
   Reducer& reducer_;
   CommunicatorPtr communicator_;
   std::shared_ptr<SharedMemoryCommunicator> shared_;
-  std::vector<std::vector<Shard>> plan_;  // by rank
+  bool scatters_ = false;  // averages come by reduce-scatter
+  ShardPlan plan_;
   std::unique_ptr<ElementwiseOptimizer> shards_optimizer_;
   bool averaged_ = false;
   double exposed_wait_s_ = 0.0;

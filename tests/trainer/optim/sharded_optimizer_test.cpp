@@ -1,4 +1,5 @@
-// A shared-out update against every rank's own, bit for bit, with and without shared memory.
+// A shared-out update against every rank's own, bit for bit: over shared memory, over sockets, and over
+// neither.
 #include "trainer/optim/sharded_optimizer.h"
 
 #include <ATen/ATen.h>
@@ -12,6 +13,7 @@
 #include "comm/shared_memory_communicator.h"
 #include "sampler/data_error.h"
 #include "tests/comm/rank_threads.h"
+#include "tests/comm/tcp_ranks.h"
 #include "trainer/optim/clip_grad.h"
 
 namespace lockstep {
@@ -25,14 +27,15 @@ CommunicatorPtr share_memory(CommunicatorPtr base) {
   return SharedMemoryCommunicator::create(std::move(base), ReductionOrder::kPytorch, kTimeout).communicator;
 }
 
+enum class Link { kNone, kSharedMemory, kSockets };
+
 // Large and small, one with the memory order of a channels-last convolution.
-NamedParameters make_parameters() {
+NamedParameters make_parameters(at::MemoryFormat format = at::MemoryFormat::ChannelsLast) {
   auto generator = at::detail::createCPUGenerator(5);
-  NamedParameters parameters = {
-      {"a", at::randn({200, 150}, generator)},
-      {"b", at::randn({7}, generator)},
-      {"c", at::randn({32, 16, 9, 9}, generator).contiguous(at::MemoryFormat::ChannelsLast)},
-      {"d", at::randn({1}, generator)}};
+  NamedParameters parameters = {{"a", at::randn({200, 150}, generator)},
+                                {"b", at::randn({7}, generator)},
+                                {"c", at::randn({32, 16, 9, 9}, generator).contiguous(format)},
+                                {"d", at::randn({1}, generator)}};
   for (auto& [name, parameter] : parameters) parameter.requires_grad_();
   return parameters;
 }
@@ -69,22 +72,26 @@ enum class How { kWhole, kSharded };
 
 // Some steps of rank `comm.rank()`, whose gradients differ from the other ranks'; from `start`'s memory, if
 // there is one, at step `first`.
-Result train(Communicator& comm, const Case& which, How how, int first, int steps,
+Result train(Communicator& comm, Link link, const Case& which, How how, int first, int steps,
              const Result* start = nullptr) {
-  const auto named = make_parameters();
+  // Only what is contiguous is cut into blocks.
+  const auto named =
+      make_parameters(link == Link::kSockets ? at::MemoryFormat::Contiguous : at::MemoryFormat::ChannelsLast);
   const auto parameters = tensors_of(named);
   if (start != nullptr) {
     const at::NoGradGuard no_grad;
     for (std::size_t i = 0; i < parameters.size(); ++i) parameters[i].copy_(start->parameters[i]);
   }
   const CommunicatorPtr shared(&comm, [](Communicator*) {});
-  Reducer reducer(named, shared);
+  Reducer reducer(named, shared, {.first_bucket_cap_bytes = 1000, .bucket_cap_bytes = 150000});
   std::unique_ptr<Optimizer> optimizer;
   ShardedOptimizer* sharded = nullptr;
   if (how == How::kSharded) {
     auto owned =
         std::make_unique<ShardedOptimizer>(which.optimizer, parameters, which.options, reducer, shared);
     sharded = owned.get();
+    EXPECT_EQ(sharded->shares_memory(), link == Link::kSharedMemory);
+    EXPECT_EQ(sharded->scatters(), link == Link::kSockets && comm.world_size() > 1);
     optimizer = std::move(owned);
   } else {
     optimizer = create_optimizer(which.optimizer, parameters, which.options);
@@ -123,35 +130,40 @@ void expect_equal(const Result& result, const Result& expected) {
   }
 }
 
-class ShardedOptimizerTest : public ::testing::TestWithParam<std::tuple<Case, int, bool>> {};
+class ShardedOptimizerTest : public ::testing::TestWithParam<std::tuple<Case, int, Link>> {};
 
 TEST_P(ShardedOptimizerTest, HasTheBitsOfTheWholeOne) {
-  const auto& [which, world_size, shares_memory] = GetParam();
-  const auto make = shares_memory ? share_memory : std::function<CommunicatorPtr(CommunicatorPtr)>();
+  const auto& [which, world_size, link] = GetParam();
+  std::function<CommunicatorPtr(CommunicatorPtr)> make;
+  if (link == Link::kSharedMemory) make = share_memory;
+  if (link == Link::kSockets) make = testing::over_sockets({.machines = world_size});
   testing::run_ranks(
       world_size,
       [&](Communicator& comm) {
-        const Result whole = train(comm, which, How::kWhole, 0, 6);
-        const Result sharded = train(comm, which, How::kSharded, 0, 6);
+        const Result whole = train(comm, link, which, How::kWhole, 0, 6);
+        const Result sharded = train(comm, link, which, How::kSharded, 0, 6);
         expect_equal(sharded, whole);
         // Half-way from the one to the other: a checkpoint does not depend on who keeps what.
-        const Result half = train(comm, which, How::kSharded, 0, 3);
+        const Result half = train(comm, link, which, How::kSharded, 0, 3);
         // A reducer that starts anew has one bucket, which decides bits beyond two ranks.
         if (world_size > 2) return;
-        expect_equal(train(comm, which, How::kWhole, 3, 3, &half), whole);
-        expect_equal(train(comm, which, How::kSharded, 3, 3, &half), whole);
+        expect_equal(train(comm, link, which, How::kWhole, 3, 3, &half), whole);
+        expect_equal(train(comm, link, which, How::kSharded, 3, 3, &half), whole);
       },
       kTimeout, make);
 }
 
+std::string case_name(const ::testing::TestParamInfo<std::tuple<Case, int, Link>>& info) {
+  const auto& [which, world_size, link] = info.param;
+  const char* const links[] = {"_apart", "_shared", "_sockets"};
+  return std::string(which.name) + "_" + std::to_string(world_size) + links[static_cast<std::size_t>(link)];
+}
+
 INSTANTIATE_TEST_SUITE_P(, ShardedOptimizerTest,
                          ::testing::Combine(::testing::ValuesIn(kCases), ::testing::Values(1, 2, 3),
-                                            ::testing::Bool()),
-                         [](const auto& info) {
-                           return std::string(std::get<0>(info.param).name) + "_" +
-                                  std::to_string(std::get<1>(info.param)) +
-                                  (std::get<2>(info.param) ? "_shared" : "_apart");
-                         });
+                                            ::testing::Values(Link::kNone, Link::kSharedMemory,
+                                                              Link::kSockets)),
+                         case_name);
 
 TEST(ShardedOptimizer, GivesRanksTheirOwnParametersBack) {
   testing::run_ranks(
@@ -207,6 +219,59 @@ TEST(ShardedOptimizer, RefusesAStateOfAnotherModel) {
     EXPECT_FALSE(optimizer.shares_memory());
     EXPECT_THROW(optimizer.load_state({{0, "momentum_buffer", at::zeros({3})}}), DataError);
     EXPECT_THROW(optimizer.load_state({{9, "momentum_buffer", at::zeros({3})}}), DataError);
+  });
+}
+
+void backward(const NamedParameters& named) {
+  at::Tensor loss = at::zeros({});
+  for (const auto& [name, parameter] : named) loss = loss + parameter.sum();
+  loss.backward();
+}
+
+TEST(ShardedOptimizer, SendsOverSocketsWhatAnAllReduceWould) {
+  testing::run_tcp({.machines = 4}, [](Communicator& comm) {
+    NamedParameters named = {{"a", at::zeros({1 << 20}).requires_grad_()}};
+    const CommunicatorPtr shared(&comm, [](Communicator*) {});
+    Reducer reducer(named, shared);
+    ShardedOptimizer optimizer("sgd", tensors_of(named), {.lr = 1.0}, reducer, shared);
+    std::int64_t before = 0;
+    for (int step = 0; step < 3; ++step) {
+      comm.barrier();
+      before = comm.bytes_sent();
+      optimizer.zero_grad();
+      reducer.prepare_for_forward(true);
+      backward(named);
+      EXPECT_FALSE(named[0].second.grad().defined());
+      optimizer.step();
+    }
+    comm.barrier();
+    EXPECT_EQ(comm.bytes_sent() - before, 2 * 3 * (4 << 20) / 4);
+    EXPECT_TRUE(at::equal(named[0].second, at::full({1 << 20}, -3.0F)));
+  });
+}
+
+TEST(ShardedOptimizer, GoesOnOverSocketsAfterAnUpdateThatWasLeftOut) {
+  testing::run_tcp({.machines = 2}, [](Communicator& comm) {
+    NamedParameters named = make_parameters(at::MemoryFormat::Contiguous);
+    const at::Tensor start = named[0].second.detach().clone();
+    const CommunicatorPtr shared(&comm, [](Communicator*) {});
+    Reducer reducer(named, shared);
+    ShardedOptimizer optimizer("sgd", tensors_of(named), {.lr = 1.0}, reducer, shared);
+    EXPECT_THROW(optimizer.step(), std::logic_error);  // no backward pass yet
+    for (int pass = 0; pass < 2; ++pass) {
+      optimizer.zero_grad();
+      reducer.prepare_for_forward(true);
+      backward(named);
+    }
+    optimizer.step();
+    EXPECT_TRUE(at::equal(named[0].second, start - 1.0F));
+    optimizer.zero_grad();
+    reducer.prepare_for_forward(true);
+    backward(named);
+    optimizer.average_gradients();
+    EXPECT_TRUE(at::equal(named[0].second.grad(), at::ones_like(start)));
+    optimizer.step();
+    EXPECT_TRUE(at::equal(named[0].second, start - 1.0F - 1.0F));
   });
 }
 
