@@ -8,6 +8,7 @@
 #include "launch/file_command.h"
 #include "launch/pause_command.h"
 #include "launch/rank_command.h"
+#include "launch/report_command.h"
 #include "launch/train_command.h"
 #include "sampler/data_error.h"
 #include "sampler/nearest_name.h"
@@ -90,6 +91,8 @@ const std::vector<Command>& commands() {
        compare_command_help},
       {"export", "Writes a run's weights and optimizer state for Python", run_export_command,
        export_command_help},
+      {"report", "Draws one run or several: curves, time, money and events in one HTML file",
+       run_report_command, report_command_help},
       {"rank", "", run_rank_command, rank_command_help},
   };
   return table;

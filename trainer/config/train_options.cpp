@@ -1,5 +1,7 @@
 #include "trainer/config/train_options.h"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
 #include <limits>
 #include <stdexcept>
@@ -22,6 +24,15 @@ constexpr const char* kWhere = "Where and how it runs";
 constexpr const char* kSurvives = "What it survives";
 constexpr const char* kLeaves = "What it leaves behind";
 constexpr const char* kCost = "Cost";
+
+Rule ip_address() {
+  return {"an IP address, such as 127.0.0.1, 0.0.0.0 or ::1", [](const OptionValue& value) {
+            const auto* text = std::get_if<std::string>(&value);
+            in6_addr parsed{};  // has room for both
+            return text != nullptr && (inet_pton(AF_INET, text->c_str(), &parsed) == 1 ||
+                                       inet_pton(AF_INET6, text->c_str(), &parsed) == 1);
+          }};
+}
 
 Rule currency_code() {
   return {"a currency's code of three capital letters, such as USD or EUR", [](const OptionValue& value) {
@@ -179,6 +190,14 @@ std::vector<Option<TrainConfig>> make_options() {
        "Optimizer steps in it, after the five in which the run warms up", integer_between(1, 1000)},
       {"progress-bar", kLeaves, &C::progress_bar, "", "Show a live bar where standard output is a terminal",
        true_or_false()},
+      {"tensorboard", kLeaves, &C::tensorboard, "", "Write scalars for TensorBoard to RUN_DIR/tensorboard",
+       true_or_false()},
+      {"metrics-port", kLeaves, &C::metrics_port, "PORT",
+       "TCP port where rank 0 answers Prometheus at /metrics while it trains; 0: none",
+       integer_between(0, 65535)},
+      {"metrics-address", kLeaves, &C::metrics_address, "ADDRESS",
+       "IP address to answer on (0.0.0.0: on all of the machine's, for everybody who can reach it)",
+       ip_address()},
       {"no-report", kLeaves, &C::no_report, "",
        "Leave out RUN_DIR/report.html, which is written when the run ends; lockstep report writes it any "
        "time",

@@ -23,7 +23,7 @@ namespace fs = std::filesystem;
 // What a run may leave behind. The checkpoints come first: were set_aside() cut short, what stays is no run
 // that the next command would continue. Anything else in the folder is not ours and stays where it is.
 constexpr std::array kLeftBehind = {"checkpoints",  "config.toml", "metrics.jsonl", "ledger.jsonl",
-                                    "hashes.jsonl", "trace.json",  "report.html"};
+                                    "hashes.jsonl", "trace.json",  "report.html",   "tensorboard"};
 
 std::optional<std::int64_t> to_number(std::string_view text) {
   std::int64_t number = 0;
