@@ -10,8 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "trainer/cost/cost_meter.h"
-#include "trainer/cost/ledger.h"
+#include "trainer/bill/run_bill.h"
 #include "trainer/metrics/metrics_writer.h"
 #include "trainer/metrics/progress_bar.h"
 
@@ -26,31 +25,30 @@ std::optional<double> seconds_since_launch() {
   return static_cast<double>(StepTimer::monotonic_ns() - std::atoll(launched)) * 1e-9;
 }
 
-// One read of the ledger tells the attempt's number and what earlier ones cost.
-struct History {
-  int attempt;
-  EarlierSpend earlier;
-};
-
-History read_history(const RunDir& run_dir, const Price& price) {
-  const auto records = read_ledger(run_dir.ledger_file());
-  return {1 + std::max(last_attempt(records), last_metrics_attempt(run_dir.metrics_file())),
-          earlier_spend(records, price)};
+RunSize size_of(const RunFacts& facts) {
+  const StartRecord& start = facts.start;
+  RunSize size;
+  size.gpus = start.world_size;
+  size.total_steps = facts.total_steps;
+  size.steps_per_epoch =
+      (facts.batches_per_epoch + start.accumulate_grad_batches - 1) / start.accumulate_grad_batches;
+  size.samples_per_step = start.batch_size * start.logical_world_size * start.accumulate_grad_batches;
+  size.test_samples = start.test_samples;
+  size.tokens_per_sample = facts.tokens_per_sample;
+  size.parameter_bytes = start.num_parameters * static_cast<std::int64_t>(sizeof(float));
+  return size;
 }
 
 }  // namespace
 
 struct RunReporter::State {
-  State(const RunDir& run_dir, RunFacts run_facts, History history)
+  State(const RunDir& run_dir, RunFacts run_facts)
       : facts(std::move(run_facts)),
-        attempt(history.attempt),
-        meter({facts.config.price_per_gpu_hour, facts.config.currency}, facts.start.world_size,
-              history.earlier.spend),
-        ledger(run_dir.ledger_file(), attempt, meter, [this](const std::string& line) { warn_later(line); }),
-        metrics(run_dir.metrics_file(), attempt, [this](const std::string& line) { warn(line); }),
-        bar(facts.config.progress_bar ? facts.terminal_columns : 0, stdout) {
-    if (!history.earlier.remark.empty()) say(history.earlier.remark);
-  }
+        bar(facts.config.progress_bar ? facts.terminal_columns : 0, stdout),
+        bill(run_dir, facts.config, size_of(facts),
+             {[this](const std::string& line) { say(line); }, [this](const std::string& line) { warn(line); },
+              [this](const std::string& line) { warn_later(line); }}),
+        metrics(run_dir.metrics_file(), bill.attempt(), [this](const std::string& line) { warn(line); }) {}
 
   void say(const std::string& line) { bar.print_above(line); }
   void warn(const std::string& line) {
@@ -81,18 +79,16 @@ struct RunReporter::State {
     progress.batches_per_epoch = facts.batches_per_epoch;
     progress.loss = loss ? loss : last_loss;
     progress.samples_per_s = rate(samples_of_attempt, times_of_attempt);
-    progress.spend = meter.spend();
-    progress.elapsed_s = progress.spend.gpu_hours * 3600.0 / meter.gpus();
-    // The first steps say little about the rest: they warm caches up. Evaluations and saves count as they
-    // come.
-    if (times_of_attempt.steps >= 3) {
-      const double seconds_per_step =
-          (meter.running_s() - training_began_s) / static_cast<double>(times_of_attempt.steps);
-      progress.remaining_s = static_cast<double>(facts.total_steps - at.step) * seconds_per_step;
-      progress.to_finish = meter.to_finish(*progress.remaining_s);
-    }
+    progress.costs = costs(at);
+    progress.elapsed_s = progress.costs.spend.gpu_hours * 3600.0 / facts.start.world_size;
     return progress;
   }
+
+  double epochs_done(const Position& at) const {
+    return static_cast<double>(at.epoch) +
+           static_cast<double>(at.batch) / static_cast<double>(facts.batches_per_epoch);
+  }
+  Costs costs(const Position& at) const { return bill.costs(at.step, epochs_done(at), at.samples_seen); }
 
   static double rate(std::int64_t samples, const StepTimes& times) {
     const double seconds = static_cast<double>(times.total_ns()) * 1e-9;
@@ -100,29 +96,30 @@ struct RunReporter::State {
   }
 
   RunFacts facts;
-  int attempt;
-  CostMeter meter;
   std::mutex later_mutex;
   std::vector<std::string> later;
-  LedgerWriter ledger;
-  MetricsWriter metrics;
   ProgressBar bar;
+  RunBill bill;
+  MetricsWriter metrics;
   StepTimes times_of_attempt;
-  StepTimes times_since_record;
+  StepTimes times_since_record;  // all steps; those of the attempt are without rework
   std::int64_t samples_of_attempt = 0;
   std::int64_t samples_since_record = 0;
+  std::int64_t rework_steps_since_record = 0;
+  bool has_stepped = false;
   std::optional<double> last_loss;
-  double training_began_s = 0.0;
 };
 
-RunReporter::RunReporter(const RunDir& run_dir, RunFacts facts) {
-  const Price price{facts.config.price_per_gpu_hour, facts.config.currency};
-  History history = read_history(run_dir, price);
-  StartRecord start = facts.start;
-  start.price = price;
+RunReporter::RunReporter(const RunDir& run_dir, RunFacts facts)
+    : state_(std::make_unique<State>(run_dir, std::move(facts))) {
+  StartRecord start = state_->facts.start;
+  const Tariff& tariff = state_->bill.tariff();
+  start.price = tariff.price;
+  start.price_source = tariff.source;
+  start.price_date = tariff.date;
+  start.gpu_type = tariff.gpu_type;
+  start.budget = state_->facts.config.budget;
   start.versions = {{"lockstep", LOCKSTEP_VERSION}, {"torch", TORCH_VERSION}};
-  state_ = std::make_unique<State>(run_dir, std::move(facts), std::move(history));
-  state_->training_began_s = state_->meter.running_s();
   state_->metrics.write(start);
 }
 
@@ -135,16 +132,33 @@ void RunReporter::warn(const std::string& line) {
   state_->warn(line);
 }
 
+void RunReporter::enter(RunPart part) {
+  state_->bill.enter(part);
+}
+bool RunReporter::must_stop(std::int64_t step) const {
+  return state_->bill.must_stop(step);
+}
+std::string RunReporter::stop_message() const {
+  return state_->bill.stop_message();
+}
+std::string RunReporter::stop_reason() const {
+  return state_->bill.stop_reason();
+}
+
 void RunReporter::stepped(const StepReport& step) {
   State& state = *state_;
-  if (state.times_of_attempt.steps == 0) {
+  const bool is_rework = state.bill.stepped(step.at.step, step.times);
+  if (!std::exchange(state.has_stepped, true)) {
     state.metrics.write(EventRecord{"first_step", step.at.step, std::nullopt, seconds_since_launch(), "",
-                                    state.meter.running_s()});
+                                    state.bill.running_s()});
   }
-  state.times_of_attempt += step.times;
+  if (!is_rework) {
+    state.times_of_attempt += step.times;
+    state.samples_of_attempt += step.samples;
+  }
   state.times_since_record += step.times;
-  state.samples_of_attempt += step.samples;
   state.samples_since_record += step.samples;
+  state.rework_steps_since_record += is_rework ? 1 : 0;
   state.print_later_warnings();
   if (step.loss) state.last_loss = step.loss;
   if (state.bar.due()) state.bar.update(state.progress(step.at, step.loss));
@@ -158,8 +172,9 @@ void RunReporter::stepped(const StepReport& step) {
   record.samples_per_s = State::rate(std::exchange(state.samples_since_record, 0), state.times_since_record);
   record.times = std::exchange(state.times_since_record, {});
   record.bytes_sent = step.bytes_sent;
-  record.elapsed_s = state.meter.running_s();
-  record.spend = state.meter.spend();
+  record.rework_steps = std::exchange(state.rework_steps_since_record, 0);
+  record.elapsed_s = state.bill.running_s();
+  record.costs = state.costs(step.at);
   record.grad_norm = step.grad_norm;
   state.metrics.write(record);
   state.bar.log(state.progress(step.at, step.loss));
@@ -169,7 +184,7 @@ void RunReporter::evaluated(const Position& at, double loss, double accuracy, st
                             double seconds) {
   State& state = *state_;
   state.metrics.write(
-      EvalRecord{at.epoch, at.step, loss, accuracy, samples, seconds, state.meter.running_s()});
+      EvalRecord{at.epoch, at.step, loss, accuracy, samples, seconds, state.bill.running_s()});
   char line[128];
   std::snprintf(line, sizeof line, "epoch %lld: test loss %.4f, accuracy %.4f (%lld samples, %.1f s)",
                 static_cast<long long>(at.epoch + 1), loss, accuracy, static_cast<long long>(samples),
@@ -180,7 +195,7 @@ void RunReporter::evaluated(const Position& at, double loss, double accuracy, st
 void RunReporter::happened(const std::string& event, const Position& at, const std::string& detail,
                            std::optional<double> save_time_s) {
   state_->metrics.write(
-      EventRecord{event, at.step, save_time_s, std::nullopt, detail, state_->meter.running_s()});
+      EventRecord{event, at.step, save_time_s, std::nullopt, detail, state_->bill.running_s()});
 }
 
 void RunReporter::finished(const std::string& reason, int exit_code, const Position& at,
@@ -188,11 +203,12 @@ void RunReporter::finished(const std::string& reason, int exit_code, const Posit
                            std::optional<double> test_accuracy, const std::string& checkpoint) {
   State& state = *state_;
   state.bar.finish();
-  const double elapsed_s = state.meter.running_s();
-  const Spend spend = state.meter.spend();
+  const double elapsed_s = state.bill.running_s();
+  const Costs costs = state.costs(at);
+  const RunPartTimes parts = state.bill.parts();
   state.metrics.write(EndRecord{reason, exit_code, at.epoch, at.step, at.samples_seen, train_loss, test_loss,
-                                test_accuracy, elapsed_s, spend});
-  state.ledger.close(reason);
+                                test_accuracy, elapsed_s, parts, costs});
+  state.bill.close(reason);
   state.print_later_warnings();
   RunSummary summary;
   summary.model = state.facts.start.model;
@@ -213,11 +229,13 @@ void RunReporter::finished(const std::string& reason, int exit_code, const Posit
   summary.test_loss = test_loss;
   summary.test_accuracy = test_accuracy;
   summary.checkpoint = checkpoint;
-  summary.spend = spend;
-  const double epochs_done =
-      static_cast<double>(at.epoch) +
-      static_cast<double>(at.batch) / static_cast<double>(state.facts.batches_per_epoch);
-  if (epochs_done > 0.0) summary.per_epoch = state.meter.per_epoch(epochs_done);
+  summary.parts = parts;
+  summary.costs = costs;
+  if (const double epochs = state.epochs_done(at); epochs > 0.0) {
+    summary.per_epoch = costs.spend;
+    summary.per_epoch->gpu_hours /= epochs;
+    summary.per_epoch->amount = costs.per_epoch;
+  }
   std::fputs(format_summary(summary).c_str(), stdout);
   std::fflush(stdout);
 }

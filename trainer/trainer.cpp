@@ -198,6 +198,8 @@ RunFacts Trainer::facts() const {
   facts.data = data_.train->description();
   facts.batches_per_epoch = batches_per_epoch();
   facts.total_steps = total_steps();
+  const SampleShape& shape = data_.train->shape();
+  if (shape.vocabulary_size > 0) facts.tokens_per_sample = shape.sample_sizes.front();
   return facts;
 }
 
@@ -215,10 +217,14 @@ ExitCode Trainer::fit() {
       feed.loader.start_epoch(feed.sampler.indices(state_.epoch), state_.batch);
     }
     while (state_.batch < batches_per_epoch() && !complete()) {
-      const bool pause = train_step() && !complete();  // a run that is complete has nothing to pause
+      const Decision agreed = train_step();
+      // A run that is complete has nothing to pause; but its evaluation may be more than the budget has left.
+      const bool over_budget = agreed.has(DecisionFlag::kBudget);
+      const bool pause = over_budget || (agreed.has(DecisionFlag::kPause) && !complete());
       const auto every = save_every_steps();
       const bool epoch_ends = state_.batch >= batches_per_epoch();
       if (pause || (every && state_.step % *every == 0 && !epoch_ends)) save();
+      if (over_budget) return end(ExitCode::kBudget, reporter_ ? reporter_->stop_reason() : "");
       if (pause) return end(ExitCode::kPaused, "paused");
     }
     finish_epoch();
@@ -255,8 +261,8 @@ bool Trainer::reads_loss(std::int64_t batches) const {
   return device_.is_cpu() || logs_this_step() || saves;
 }
 
-// Returns whether all ranks have agreed to pause.
-bool Trainer::train_step() {
+// Returns what all ranks have agreed on.
+Decision Trainer::train_step() {
   if (tracer_) {
     tracer_->begin_step(state_.step + 1);
     ddp_->reducer().set_trace(trace());
@@ -306,7 +312,7 @@ bool Trainer::train_step() {
                         .bytes_sent = communicator_->bytes_sent()});
     if (const auto remark = ddp_->reducer().take_remark()) reporter_->say(*remark);
   }
-  return agreed.decision.has(DecisionFlag::kPause);
+  return agreed.decision;
 }
 
 // The mean gradient of `batches` batches of each logical rank, each loss divided by their number; only the
@@ -352,6 +358,7 @@ void Trainer::forward_and_backward_of(std::size_t index, bool last, std::int64_t
 void Trainer::vote() {
   Decision mine;
   if (pause_requested()) mine.add(DecisionFlag::kPause);
+  if (reporter_ && reporter_->must_stop(state_.step + 1)) mine.add(DecisionFlag::kBudget);
   if (!std::all_of(losses_.begin(), losses_.end(), [](double loss) { return std::isfinite(loss); }))
     mine.add(DecisionFlag::kNonFiniteLoss);
   agreement_.post(mine, losses_);
@@ -380,6 +387,7 @@ void Trainer::stop_for_bad_parameters() {
 void Trainer::run_evaluation() {
   const auto begin = std::chrono::steady_clock::now();
   const TraceSpan span(trace(), "run", "evaluation");
+  const BillSpan bill(reporter_, RunPart::kEvaluation);
   ddp_->sync_buffers();
   const Evaluation result = evaluate(*model_, data_.test, *communicator_, logical_ranks_,
                                      {.batch_size = config_.eval_batch_size,
@@ -398,6 +406,7 @@ void Trainer::run_evaluation() {
 void Trainer::save() {
   if (saved_step_ == state_.step && state_.batch != 0) return;
   const TraceSpan span(trace(), "run", "checkpoint");
+  const BillSpan bill(reporter_, RunPart::kCheckpoint);
   communicator_->barrier();  // on a GPU a sum that failed shows here, before what it spoilt is saved
   ddp_->sync_buffers();      // where the last to pass forward here was not logical rank 0
   stop_for_bad_parameters();

@@ -62,13 +62,15 @@ class Trainer {
   ExitCode fit();
   // Optimizer steps done.
   std::int64_t step() const { return state_.step; }
+  // On rank 0, why the budget ended fit().
+  std::string budget_message() const { return reporter_ ? reporter_->stop_message() : ""; }
 
  private:
   void restore(const Checkpoint& checkpoint);
   void start_from(const TrainState& start);
   void announce(const TrainState& start);
   void save();
-  bool train_step();
+  Decision train_step();
   void make_tracer();
   void make_hashes();
   TraceRecorder* trace() { return tracer_ ? tracer_->recorder() : nullptr; }  // null: nothing is recorded now
