@@ -2,11 +2,11 @@
 
 #include <unistd.h>
 
-#include <chrono>
 #include <cstdlib>
 #include <iostream>
 #include <string>
 
+#include "launch/rank_job.h"
 #include "sampler/data_error.h"
 #include "trainer/bill/budget_gate.h"
 #include "trainer/cost/launch_moment.h"
@@ -16,12 +16,6 @@
 
 namespace lockstep {
 namespace {
-
-LaunchMoment now() {
-  return launch_moment(std::chrono::duration_cast<std::chrono::nanoseconds>(
-                           std::chrono::steady_clock::now().time_since_epoch())
-                           .count());
-}
 
 void say(const std::string& line) {
   std::cerr << "lockstep: " << line << std::endl;
@@ -64,7 +58,7 @@ int run_within_bill(const BilledJob& billed) {
   }
   const std::filesystem::path ledger = RunDir(billed.run_dir).ledger_file();
   for (bool again = false;; again = true) {
-    const LaunchMoment launch = now();
+    const LaunchMoment launch = launch_moment(monotonic_ns());
     setenv("LOCKSTEP_LAUNCH", launch.to_text().c_str(), 1);
     const int code = billed.job(yes, again);
     close_bill(ledger, launch);

@@ -13,6 +13,10 @@
 #include "trainer/bill/run_bill.h"
 #include "trainer/metrics/metrics_writer.h"
 #include "trainer/metrics/progress_bar.h"
+#include "trainer/report/run_report.h"
+#include "trainer/run_dir/exit_code.h"
+#include "trainer/run_dir/restart_note.h"
+#include "trainer/run_sinks.h"
 
 namespace lockstep {
 namespace {
@@ -39,12 +43,20 @@ RunSize size_of(const RunFacts& facts) {
   return size;
 }
 
+// Since the failure that this attempt makes good for; none where it is no restart.
+std::optional<double> seconds_since_failure(const std::optional<RestartNote>& restart) {
+  if (!restart) return std::nullopt;
+  return static_cast<double>(StepTimer::monotonic_ns() - restart->failed_at_ns) * 1e-9;
+}
+
 }  // namespace
 
 struct RunReporter::State {
-  State(const RunDir& run_dir, RunFacts run_facts)
-      : facts(std::move(run_facts)),
+  State(const RunDir& folder, RunFacts run_facts)
+      : run_dir(folder),
+        facts(std::move(run_facts)),
         bar(facts.config.progress_bar ? facts.terminal_columns : 0, stdout),
+        sinks(run_dir, facts.config, facts.start, [this](const std::string& line) { warn_later(line); }),
         bill(run_dir, facts.config, size_of(facts),
              {[this](const std::string& line) { say(line); }, [this](const std::string& line) { warn(line); },
               [this](const std::string& line) { warn_later(line); }}),
@@ -90,15 +102,41 @@ struct RunReporter::State {
   }
   Costs costs(const Position& at) const { return bill.costs(at.step, epochs_done(at), at.samples_seen); }
 
+  LiveMetrics live(const StepReport& step) const {
+    Progress now = progress(step.at, step.loss);
+    return {.epoch = step.at.epoch,
+            .step = step.at.step,
+            .samples_seen = step.at.samples_seen,
+            .loss = now.loss,
+            .lr = step.lr,
+            .times = times_of_attempt,
+            .bytes_sent = step.bytes_sent,
+            .spend = std::move(now.costs.spend),
+            .remaining_s = now.costs.remaining_s,
+            .to_finish = std::move(now.costs.to_finish)};
+  }
+
+  // A report that cannot be written never makes a run fail.
+  void write_report() {
+    try {
+      const std::string folder = run_dir.root().string();
+      write_run_report({read_run(folder)}, run_dir.report_file(), "lockstep report " + folder);
+    } catch (const std::exception& error) {
+      warn(std::string("no report was written: ") + error.what());
+    }
+  }
+
   static double rate(std::int64_t samples, const StepTimes& times) {
     const double seconds = static_cast<double>(times.total_ns()) * 1e-9;
     return seconds > 0.0 ? static_cast<double>(samples) / seconds : 0.0;
   }
 
+  RunDir run_dir;
   RunFacts facts;
   std::mutex later_mutex;
   std::vector<std::string> later;
   ProgressBar bar;
+  RunSinks sinks;  // before anything is recorded: a port that is taken is an attempt that never began
   RunBill bill;
   MetricsWriter metrics;
   StepTimes times_of_attempt;
@@ -108,6 +146,7 @@ struct RunReporter::State {
   std::int64_t rework_steps_since_record = 0;
   bool has_stepped = false;
   std::optional<double> last_loss;
+  const std::optional<RestartNote> restart = read_restart_note(exit_report_dir());
 };
 
 RunReporter::RunReporter(const RunDir& run_dir, RunFacts facts)
@@ -121,6 +160,10 @@ RunReporter::RunReporter(const RunDir& run_dir, RunFacts facts)
   start.budget = state_->facts.config.budget;
   start.versions = {{"lockstep", LOCKSTEP_VERSION}, {"torch", TORCH_VERSION}};
   state_->metrics.write(start);
+  if (state_->restart) {
+    state_->metrics.write(EventRecord{"restart", start.step, std::nullopt, std::nullopt,
+                                      state_->restart->reason, state_->bill.running_s()});
+  }
 }
 
 RunReporter::~RunReporter() = default;
@@ -138,6 +181,9 @@ void RunReporter::enter(RunPart part) {
 bool RunReporter::must_stop(std::int64_t step) const {
   return state_->bill.must_stop(step);
 }
+bool RunReporter::is_at_mark() const {
+  return state_->bill.is_at_mark();
+}
 std::string RunReporter::stop_message() const {
   return state_->bill.stop_message();
 }
@@ -150,7 +196,7 @@ void RunReporter::stepped(const StepReport& step) {
   const bool is_rework = state.bill.stepped(step.at.step, step.times);
   if (!std::exchange(state.has_stepped, true)) {
     state.metrics.write(EventRecord{"first_step", step.at.step, std::nullopt, seconds_since_launch(), "",
-                                    state.bill.running_s()});
+                                    state.bill.running_s(), seconds_since_failure(state.restart)});
   }
   if (!is_rework) {
     state.times_of_attempt += step.times;
@@ -161,6 +207,7 @@ void RunReporter::stepped(const StepReport& step) {
   state.rework_steps_since_record += is_rework ? 1 : 0;
   state.print_later_warnings();
   if (step.loss) state.last_loss = step.loss;
+  if (state.sinks.live()) state.sinks.stepped(state.live(step));
   if (state.bar.due()) state.bar.update(state.progress(step.at, step.loss));
   if (!step.log) return;
   TrainRecord record;
@@ -177,14 +224,16 @@ void RunReporter::stepped(const StepReport& step) {
   record.costs = state.costs(step.at);
   record.grad_norm = step.grad_norm;
   state.metrics.write(record);
+  state.sinks.logged(record);
   state.bar.log(state.progress(step.at, step.loss));
 }
 
 void RunReporter::evaluated(const Position& at, double loss, double accuracy, std::int64_t samples,
                             double seconds) {
   State& state = *state_;
-  state.metrics.write(
-      EvalRecord{at.epoch, at.step, loss, accuracy, samples, seconds, state.bill.running_s()});
+  const EvalRecord record{at.epoch, at.step, loss, accuracy, samples, seconds, state.bill.running_s()};
+  state.metrics.write(record);
+  state.sinks.evaluated(record);
   char line[128];
   std::snprintf(line, sizeof line, "epoch %lld: test loss %.4f, accuracy %.4f (%lld samples, %.1f s)",
                 static_cast<long long>(at.epoch + 1), loss, accuracy, static_cast<long long>(samples),
@@ -194,8 +243,9 @@ void RunReporter::evaluated(const Position& at, double loss, double accuracy, st
 
 void RunReporter::happened(const std::string& event, const Position& at, const std::string& detail,
                            std::optional<double> save_time_s) {
-  state_->metrics.write(
-      EventRecord{event, at.step, save_time_s, std::nullopt, detail, state_->bill.running_s()});
+  const EventRecord record{event, at.step, save_time_s, std::nullopt, detail, state_->bill.running_s()};
+  state_->metrics.write(record);
+  state_->sinks.happened(record);
 }
 
 void RunReporter::finished(const std::string& reason, int exit_code, const Position& at,
@@ -238,6 +288,7 @@ void RunReporter::finished(const std::string& reason, int exit_code, const Posit
   }
   std::fputs(format_summary(summary).c_str(), stdout);
   std::fflush(stdout);
+  if (!state.facts.config.no_report) state.write_report();
 }
 
 }  // namespace lockstep

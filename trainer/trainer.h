@@ -22,6 +22,7 @@
 #include "trainer/optim/sharded_optimizer.h"
 #include "trainer/precision.h"
 #include "trainer/run_dir/exit_code.h"
+#include "trainer/run_dir/heartbeat.h"
 #include "trainer/run_dir/run_dir.h"
 #include "trainer/run_reporter.h"
 #include "trainer/step_agreement.h"
@@ -85,8 +86,9 @@ class Trainer {
   void vote();
   void stop_for_bad_loss(int rank);
   void stop_for_bad_parameters();
-  void run_evaluation();
-  void finish_epoch();
+  void stop_for_drift(const std::vector<double>& fingerprints);
+  bool run_evaluation();
+  bool finish_epoch();
   bool complete() const;
   std::int64_t batches_per_epoch() const;
   std::int64_t steps_per_epoch() const;
@@ -95,6 +97,8 @@ class Trainer {
   Position position() const { return {state_.epoch, state_.batch, state_.step, state_.samples_seen}; }
   RunFacts facts() const;
   ExitCode end(ExitCode code, const std::string& reason);
+  ExitCode end_for_budget();
+  ExitCode end_abandoned();
 
   TrainConfig config_;
   CommunicatorPtr communicator_;
@@ -120,6 +124,7 @@ class Trainer {
   StepAgreement agreement_;
   std::vector<double> losses_;  // of this step, by logical rank of this process
   StepTimer timer_;
+  HeartbeatPage heartbeat_ = HeartbeatPage::from_environment();
   std::optional<StepTracer> tracer_;    // with --trace
   std::optional<HashRecorder> hashes_;  // with --record-hashes
   TrainState state_;

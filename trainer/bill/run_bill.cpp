@@ -231,6 +231,11 @@ bool RunBill::must_stop(std::int64_t step) const {
   return state.budget->crosses_mark(state.meter, more_s, 0.0);
 }
 
+bool RunBill::is_at_mark() const {
+  const State& state = *state_;
+  return state.budget && state.budget->crosses_mark(state.meter, state.projection.save_s() + kLeaving_s, 0.0);
+}
+
 std::string RunBill::stop_message() const {
   const State& state = *state_;
   if (!state.budget) return {};

@@ -54,6 +54,8 @@ class RunBill {
   bool stepped(std::int64_t step, const StepTimes& times);
   // Before all ranks agree on how to go on after step `step`: whether the run has to save and stop.
   bool must_stop(std::int64_t step) const;
+  // Whether saving now would take all that is left up to the mark.
+  bool is_at_mark() const;
   // What must_stop() said and the ranks agreed on, for the user; and for the ledger: "budget", or
   // "projection" where the run would have cost too much.
   std::string stop_message() const;

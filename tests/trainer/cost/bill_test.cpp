@@ -59,13 +59,13 @@ TEST(Bill, IsTheSumOfTheBilledIntervals) {
     Billing billing;
     double billed_s;
   };
-  for (const Case& the : {Case{{}, 100.2 + 61 + 0.4 + 3601}, Case{{.granularity_s = 1e-3}, 3762.6},
-                          Case{{.granularity_s = 1.0}, 101 + 61 + 1 + 3601},
-                          Case{{.granularity_s = 60.0}, 120 + 120 + 60 + 3660},
-                          Case{{.granularity_s = 3600.0}, 3600 * 5},
-                          Case{{.granularity_s = 1.0, .minimum_s = 60.0}, 101 + 61 + 60 + 3601},
-                          Case{{.granularity_s = 60.0, .minimum_s = 600.0}, 600 * 3 + 3660},
-                          Case{{.granularity_s = 3600.0, .minimum_s = 7200.0}, 7200 * 4}}) {
+  for (const Case& the :
+       {Case{{}, 100.2 + 61 + 0.4 + 3601}, Case{{.granularity_s = 1e-3}, 3762.6},
+        Case{{.granularity_s = 1.0}, 101 + 61 + 1 + 3601},
+        Case{{.granularity_s = 60.0}, 120 + 120 + 60 + 3660}, Case{{.granularity_s = 3600.0}, 3600 * 5},
+        Case{{.granularity_s = 1.0, .minimum_s = 60.0}, 101 + 61 + 60 + 3601},
+        Case{{.granularity_s = 60.0, .minimum_s = 600.0}, 600 * 3 + 3660},
+        Case{{.granularity_s = 3600.0, .minimum_s = 7200.0}, 7200 * 4}}) {
     std::vector records = {record(1, 0, 100.2, 2, 3.6), record(2, 1000, 61, 2, 3.6),
                            record(3, 2000, 0.1, 2, 3.6), record(4, 2000.1, 0.3, 2, 3.6),
                            record(5, 3000, 3601, 2, 3.6)};

@@ -119,8 +119,8 @@ TEST_F(PriceTableTest, ReadsOurOwn) {
   EXPECT_EQ(rows[0].date, "2026-01-31");
   EXPECT_DOUBLE_EQ(rows[1].spot.value(), 20.5);
   EXPECT_EQ(rows[1].currency, "CNY");
-  EXPECT_DOUBLE_EQ(
-      find_price(rows, {.gpu_type = "H100", .spot = true, .currency = "CNY"}).price.per_gpu_hour, 20.5);
+  EXPECT_DOUBLE_EQ(find_price(rows, {.gpu_type = "H100", .spot = true, .currency = "CNY"}).price.per_gpu_hour,
+                   20.5);
 }
 
 TEST_F(PriceTableTest, NamesTheLineOfABrokenTable) {

@@ -42,8 +42,9 @@ TEST(FormatProgressBar, ShowsTheBudgetsShareAndTheRestOfTheMoneyWhereThereIsRoom
   value.costs.per_epoch = 0.005;
   value.costs.per_million = 0.75;
   value.costs.budget_share = 0.101;
-  EXPECT_NE(format_progress_bar(value, 220).find("$0.0102 so far, $1.50 to finish, 11% of the budget, $0.0050 "
-                                                 "per epoch, $0.7500 per million samples"),
+  EXPECT_NE(format_progress_bar(value, 220)
+                .find("$0.0102 so far, $1.50 to finish, 11% of the budget, $0.0050 "
+                      "per epoch, $0.7500 per million samples"),
             std::string::npos);
   EXPECT_NE(format_progress_bar(value, 170).find("$0.0102 so far, $1.50 to finish, 11% of the budget"),
             std::string::npos);
