@@ -138,8 +138,8 @@ void RunReporter::warn(const std::string& line) {
 void RunReporter::stepped(const StepReport& step) {
   State& state = *state_;
   if (state.times_of_attempt.steps == 0) {
-    state.metrics.write(EventRecord{"first_step", step.at.step, std::nullopt, seconds_since_launch(), "",
-                                    state.meter.running_s()});
+    state.metrics.write(EventRecord{"first_step", step.at.step, std::nullopt, std::nullopt,
+                                    seconds_since_launch(), "", state.meter.running_s()});
   }
   state.times_of_attempt += step.times;
   state.times_since_record += step.times;
@@ -178,9 +178,9 @@ void RunReporter::evaluated(const Position& at, double loss, double accuracy, st
 }
 
 void RunReporter::happened(const std::string& event, const Position& at, const std::string& detail,
-                           std::optional<double> save_time_s) {
-  state_->metrics.write(
-      EventRecord{event, at.step, save_time_s, std::nullopt, detail, state_->meter.running_s()});
+                           std::optional<double> save_time_s, std::optional<double> write_time_s) {
+  state_->metrics.write(EventRecord{event, at.step, save_time_s, write_time_s, std::nullopt, detail,
+                                    state_->meter.running_s()});
 }
 
 void RunReporter::finished(const std::string& reason, int exit_code, const Position& at,
