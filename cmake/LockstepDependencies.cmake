@@ -10,6 +10,16 @@ set_property(TARGET MPI::MPI_C APPEND PROPERTY INTERFACE_COMPILE_DEFINITIONS OMP
 find_package(Threads REQUIRED)
 find_package(ZLIB REQUIRED)
 find_package(OpenSSL REQUIRED COMPONENTS Crypto)
+find_package(CURL REQUIRED)
 find_package(cxxopts REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(tomlplusplus REQUIRED)
+# protozero comes without a package for CMake.
+find_path(LOCKSTEP_PROTOZERO_INCLUDE_DIR protozero/pbf_writer.hpp REQUIRED)
+add_library(lockstep_protozero INTERFACE)
+add_library(protozero::protozero ALIAS lockstep_protozero)
+target_include_directories(lockstep_protozero SYSTEM INTERFACE "${LOCKSTEP_PROTOZERO_INCLUDE_DIR}")
+# prometheus-cpp's package asks for libcurl, which only its other half, for pushing, needs. The libraries are linked by
+# name, so that the installed package names no folder of this machine.
+find_path(LOCKSTEP_PROMETHEUS_INCLUDE_DIR prometheus/exposer.h REQUIRED)
+find_library(LOCKSTEP_PROMETHEUS_LIBRARY prometheus-cpp-pull REQUIRED)

@@ -6,7 +6,9 @@
 
 #include "launch/bench_command.h"
 #include "launch/file_command.h"
+#include "launch/pause_command.h"
 #include "launch/rank_command.h"
+#include "launch/report_command.h"
 #include "launch/train_command.h"
 #include "sampler/data_error.h"
 #include "sampler/nearest_name.h"
@@ -84,10 +86,13 @@ const std::vector<Command>& commands() {
        train_command_help},
       {"bench", "Measures collectives and training steps beside those of Gloo, MPI and PyTorch",
        run_bench_command, bench_command_help},
+      {"pause", "Has a run save and stop, to go on later", run_pause_command, pause_command_help},
       {"compare", "Says where two runs, checkpoints or weight files differ, to the bit", run_compare_command,
        compare_command_help},
       {"export", "Writes a run's weights and optimizer state for Python", run_export_command,
        export_command_help},
+      {"report", "Draws one run or several: curves, time, money and events in one HTML file",
+       run_report_command, report_command_help},
       {"rank", "", run_rank_command, rank_command_help},
   };
   return table;

@@ -14,6 +14,10 @@
 #include "trainer/cost/ledger.h"
 #include "trainer/metrics/metrics_writer.h"
 #include "trainer/metrics/progress_bar.h"
+#include "trainer/report/run_report.h"
+#include "trainer/run_dir/exit_code.h"
+#include "trainer/run_dir/restart_note.h"
+#include "trainer/run_sinks.h"
 
 namespace lockstep {
 namespace {
@@ -24,6 +28,12 @@ std::optional<double> seconds_since_launch() {
       std::getenv("LOCKSTEP_LAUNCH_TIME_NS");  // of the monotonic clock, which processes share
   if (launched == nullptr) return std::nullopt;
   return static_cast<double>(StepTimer::monotonic_ns() - std::atoll(launched)) * 1e-9;
+}
+
+// Since the failure that this attempt makes good for; none where it is no restart.
+std::optional<double> seconds_since_failure(const std::optional<RestartNote>& restart) {
+  if (!restart) return std::nullopt;
+  return static_cast<double>(StepTimer::monotonic_ns() - restart->failed_at_ns) * 1e-9;
 }
 
 // One read of the ledger tells the attempt's number and what earlier ones cost.
@@ -41,11 +51,13 @@ History read_history(const RunDir& run_dir, const Price& price) {
 }  // namespace
 
 struct RunReporter::State {
-  State(const RunDir& run_dir, RunFacts run_facts, History history)
-      : facts(std::move(run_facts)),
+  State(const RunDir& folder, RunFacts run_facts, History history)
+      : run_dir(folder),
+        facts(std::move(run_facts)),
         attempt(history.attempt),
         meter({facts.config.price_per_gpu_hour, facts.config.currency}, facts.start.world_size,
               history.earlier.spend),
+        sinks(run_dir, facts.config, facts.start, [this](const std::string& line) { warn_later(line); }),
         ledger(run_dir.ledger_file(), attempt, meter, [this](const std::string& line) { warn_later(line); }),
         metrics(run_dir.metrics_file(), attempt, [this](const std::string& line) { warn(line); }),
         bar(facts.config.progress_bar ? facts.terminal_columns : 0, stdout) {
@@ -94,16 +106,42 @@ struct RunReporter::State {
     return progress;
   }
 
+  LiveMetrics live(const StepReport& step) const {
+    Progress now = progress(step.at, step.loss);
+    return {.epoch = step.at.epoch,
+            .step = step.at.step,
+            .samples_seen = step.at.samples_seen,
+            .loss = now.loss,
+            .lr = step.lr,
+            .times = times_of_attempt,
+            .bytes_sent = step.bytes_sent,
+            .spend = std::move(now.spend),
+            .remaining_s = now.remaining_s,
+            .to_finish = std::move(now.to_finish)};
+  }
+
+  // A report that cannot be written never makes a run fail.
+  void write_report() {
+    try {
+      const std::string folder = run_dir.root().string();
+      write_run_report({read_run(folder)}, run_dir.report_file(), "lockstep report " + folder);
+    } catch (const std::exception& error) {
+      warn(std::string("no report was written: ") + error.what());
+    }
+  }
+
   static double rate(std::int64_t samples, const StepTimes& times) {
     const double seconds = static_cast<double>(times.total_ns()) * 1e-9;
     return seconds > 0.0 ? static_cast<double>(samples) / seconds : 0.0;
   }
 
+  RunDir run_dir;
   RunFacts facts;
   int attempt;
   CostMeter meter;
   std::mutex later_mutex;
   std::vector<std::string> later;
+  RunSinks sinks;  // before anything is recorded: a port that is taken is an attempt that never began
   LedgerWriter ledger;
   MetricsWriter metrics;
   ProgressBar bar;
@@ -113,6 +151,7 @@ struct RunReporter::State {
   std::int64_t samples_since_record = 0;
   std::optional<double> last_loss;
   double training_began_s = 0.0;
+  const std::optional<RestartNote> restart = read_restart_note(exit_report_dir());
 };
 
 RunReporter::RunReporter(const RunDir& run_dir, RunFacts facts) {
@@ -124,6 +163,10 @@ RunReporter::RunReporter(const RunDir& run_dir, RunFacts facts) {
   state_ = std::make_unique<State>(run_dir, std::move(facts), std::move(history));
   state_->training_began_s = state_->meter.running_s();
   state_->metrics.write(start);
+  if (state_->restart) {
+    state_->metrics.write(EventRecord{"restart", start.step, std::nullopt, std::nullopt, std::nullopt,
+                                      state_->restart->reason, state_->meter.running_s()});
+  }
 }
 
 RunReporter::~RunReporter() = default;
@@ -139,7 +182,8 @@ void RunReporter::stepped(const StepReport& step) {
   State& state = *state_;
   if (state.times_of_attempt.steps == 0) {
     state.metrics.write(EventRecord{"first_step", step.at.step, std::nullopt, std::nullopt,
-                                    seconds_since_launch(), "", state.meter.running_s()});
+                                    seconds_since_launch(), "", state.meter.running_s(),
+                                    seconds_since_failure(state.restart)});
   }
   state.times_of_attempt += step.times;
   state.times_since_record += step.times;
@@ -147,6 +191,7 @@ void RunReporter::stepped(const StepReport& step) {
   state.samples_since_record += step.samples;
   state.print_later_warnings();
   if (step.loss) state.last_loss = step.loss;
+  if (state.sinks.live()) state.sinks.stepped(state.live(step));
   if (state.bar.due()) state.bar.update(state.progress(step.at, step.loss));
   if (!step.log) return;
   TrainRecord record;
@@ -162,14 +207,16 @@ void RunReporter::stepped(const StepReport& step) {
   record.spend = state.meter.spend();
   record.grad_norm = step.grad_norm;
   state.metrics.write(record);
+  state.sinks.logged(record);
   state.bar.log(state.progress(step.at, step.loss));
 }
 
 void RunReporter::evaluated(const Position& at, double loss, double accuracy, std::int64_t samples,
                             double seconds) {
   State& state = *state_;
-  state.metrics.write(
-      EvalRecord{at.epoch, at.step, loss, accuracy, samples, seconds, state.meter.running_s()});
+  const EvalRecord record{at.epoch, at.step, loss, accuracy, samples, seconds, state.meter.running_s()};
+  state.metrics.write(record);
+  state.sinks.evaluated(record);
   char line[128];
   std::snprintf(line, sizeof line, "epoch %lld: test loss %.4f, accuracy %.4f (%lld samples, %.1f s)",
                 static_cast<long long>(at.epoch + 1), loss, accuracy, static_cast<long long>(samples),
@@ -179,8 +226,10 @@ void RunReporter::evaluated(const Position& at, double loss, double accuracy, st
 
 void RunReporter::happened(const std::string& event, const Position& at, const std::string& detail,
                            std::optional<double> save_time_s, std::optional<double> write_time_s) {
-  state_->metrics.write(EventRecord{event, at.step, save_time_s, write_time_s, std::nullopt, detail,
-                                    state_->meter.running_s()});
+  const EventRecord record{
+      event, at.step, save_time_s, write_time_s, std::nullopt, detail, state_->meter.running_s()};
+  state_->metrics.write(record);
+  state_->sinks.happened(record);
 }
 
 void RunReporter::finished(const std::string& reason, int exit_code, const Position& at,
@@ -220,6 +269,7 @@ void RunReporter::finished(const std::string& reason, int exit_code, const Posit
   if (epochs_done > 0.0) summary.per_epoch = state.meter.per_epoch(epochs_done);
   std::fputs(format_summary(summary).c_str(), stdout);
   std::fflush(stdout);
+  if (!state.facts.config.no_report) state.write_report();
 }
 
 }  // namespace lockstep

@@ -26,8 +26,10 @@
 #include "trainer/metrics/metrics_writer.h"
 #include "trainer/model_state.h"
 #include "trainer/models/models.h"
+#include "trainer/notices/notice_watcher.h"
 #include "trainer/random_state.h"
 #include "trainer/run_identity.h"
+#include "trainer/signals.h"
 #include "trainer/start_up.h"
 #include "trainer/trainer.h"
 #include "trainer/update_options.h"
@@ -322,6 +324,21 @@ bool keep_heap_warm() {
 #endif
 }
 
+// On every machine, by one of its ranks: any machine's notice pauses the run.
+std::unique_ptr<NoticeWatcher> watch_for_notices(const TrainConfig& config, const Placement& placement) {
+  auto source =
+      placement.local_rank == 0 ? choose_notice_source(config.notices, config.notices_url) : nullptr;
+  if (!source) return nullptr;
+  const auto on_notice = [](const std::string& line) {
+    std::fprintf(stderr, "lockstep: %s: pausing after this step\n", line.c_str());
+    request_pause();
+  };
+  const auto warn = [](const std::string& line) {
+    std::fprintf(stderr, "lockstep: warning: %s\n", line.c_str());
+  };
+  return std::make_unique<NoticeWatcher>(std::move(source), on_notice, warn);
+}
+
 }  // namespace
 
 SessionEnd run_session(const TrainConfig& config, const Placement& placement) {
@@ -342,6 +359,7 @@ SessionEnd run_session(const TrainConfig& config, const Placement& placement) {
                 choose_backend(options, gpus).reason.c_str(), warm_heap ? ", heap kept warm" : "");
     std::fflush(stdout);
   }
+  const auto notices = watch_for_notices(config, placement);
   try {
     const int nodes = (placement.world_size - 1) / placement.local_world_size + 1;
     const SessionEnd end = train(resolve(config, *communicator, device), *communicator, communicator, device,

@@ -12,6 +12,7 @@
 #include "comm/errors.h"
 #include "sampler/data_error.h"
 #include "trainer/config/train_options.h"
+#include "trainer/drift.h"
 #include "trainer/evaluation.h"
 #include "trainer/model_state.h"
 #include "trainer/optim/clip_grad.h"
@@ -195,8 +196,9 @@ RunFacts Trainer::facts() const {
 ExitCode Trainer::fit() {
   if (complete() || stops_early(state_.monitor, monitor_)) {
     if (reporter_) reporter_->say("this run is complete: nothing is left to do");
-    if (state_.batch != 0)
-      run_evaluation();  // what a run that ends in mid-epoch does last is not in its checkpoint
+    // What a run that ends in mid-epoch does last is not in its checkpoint, nor is an evaluation that was
+    // abandoned.
+    if (state_.batch != 0 && !finish_epoch()) return end(ExitCode::kPaused, "paused");
   }
   bool stops = stops_early(state_.monitor, monitor_);
   while (!complete() && !stops) {
@@ -215,7 +217,7 @@ ExitCode Trainer::fit() {
       saver_->poll();
       if (pause) return end(ExitCode::kPaused, "paused");
     }
-    finish_epoch();
+    if (!finish_epoch()) return end(ExitCode::kPaused, "paused");
     stops = agree_to_stop_early();
   }
   return end(ExitCode::kFinished, stops ? "early_stopped" : "finished");
@@ -223,19 +225,23 @@ ExitCode Trainer::fit() {
 
 // An epoch's end is a place to go on from: evaluated, counted and saved. A run that max_steps ends in
 // mid-epoch saves before it evaluates, so that going on with more steps draws the numbers that it would have
-// drawn anyway.
-void Trainer::finish_epoch() {
+// drawn anyway. False: a pause was asked for while it evaluated; what is saved is from before that, so that
+// the evaluation is done anew.
+bool Trainer::finish_epoch() {
   if (state_.batch < batches_per_epoch()) {
     save();
-    run_evaluation();
-    return;
+    return run_evaluation();
   }
-  run_evaluation();
+  if (!run_evaluation()) {
+    save();
+    return false;
+  }
   observe_evaluation();
   step_schedule("epoch");
   ++state_.epoch;
   state_.batch = 0;
   save();
+  return true;
 }
 
 bool Trainer::logs_this_step() const {
@@ -253,6 +259,7 @@ bool Trainer::reads_loss(std::int64_t batches) const {
 
 // Returns whether all ranks have agreed to pause.
 bool Trainer::train_step() {
+  heartbeat_.beat(RankPhase::kTraining, state_.step);
   if (tracer_) {
     tracer_->begin_step(state_.step + 1);
     ddp_->reducer().set_trace(trace());
@@ -270,6 +277,7 @@ bool Trainer::train_step() {
   const AgreedStep agreed = agreement_.wait();
   timer_.begin(StepPart::kOptimizer);
   if (agreed.decision.has(DecisionFlag::kFailure)) stop_for_failure(saver_->settle());
+  if (agreed.decision.has(DecisionFlag::kDrift)) stop_for_drift(agreed.fingerprints);
   if (agreed.decision.has(DecisionFlag::kNonFiniteLoss)) stop_for_bad_loss(agreed.first_bad_rank);
   std::optional<double> grad_norm;
   if (sharded_ != nullptr && (config_.gradient_clip_val > 0.0 || hashes_)) sharded_->average_gradients();
@@ -355,7 +363,9 @@ void Trainer::vote() {
     mine.add(DecisionFlag::kNonFiniteLoss);
   if (saver_->due()) mine.add(DecisionFlag::kSave);
   if (!saver_->failure().empty()) mine.add(DecisionFlag::kFailure);
-  agreement_.post(mine, losses_);
+  const std::int64_t every = config_.check_drift_every_n_steps;
+  const bool checks = every > 0 && state_.step > 0 && state_.step % every == 0;
+  agreement_.post(mine, losses_, checks ? fingerprint(parameters_) : 0.0);
 }
 
 void Trainer::stop_for_bad_loss(int rank) {
@@ -378,23 +388,48 @@ void Trainer::stop_for_bad_parameters() {
   }
 }
 
-void Trainer::run_evaluation() {
+void Trainer::stop_for_drift(const std::vector<double>& fingerprints) {
+  const std::string what = "the parameters after step " + std::to_string(state_.step) +
+                           " are not equal on all ranks: " + describe_drift(fingerprints);
+  if (reporter_) reporter_->happened("drift", position(), what);
+  end(ExitCode::kPeerFailed, "drift");
+  throw AgreedStop(ExitCode::kPeerFailed,
+                   what + "; look at that machine's memory and GPU; a checkpoint of the last " +
+                       std::to_string(config_.check_drift_every_n_steps) +
+                       " steps (--check-drift-every-n-steps) is rank 0's");
+}
+
+// Returns false if all ranks have agreed to abandon it for a pause; nothing has been drawn then.
+bool Trainer::run_evaluation() {
   const auto begin = std::chrono::steady_clock::now();
   const TraceSpan span(trace(), "run", "evaluation");
+  const auto asks_to_stop = [this] {
+    heartbeat_.beat(RankPhase::kEvaluating, state_.step);
+    return pause_requested();
+  };
+  asks_to_stop();
+  const std::vector<at::Tensor> random_states = logical_ranks_.own_random_states();
   ddp_->sync_buffers();
   const Evaluation result = evaluate(*model_, data_.test, *communicator_, logical_ranks_,
                                      {.batch_size = config_.eval_batch_size,
                                       .num_workers = config_.num_workers,
                                       .precision = precision_,
-                                      .device = device_});
+                                      .device = device_,
+                                      .wants_to_stop = asks_to_stop});
+  if (result.abandoned) {
+    logical_ranks_.set_own_random_states(random_states);
+    return false;
+  }
   state_.test_loss = result.loss;
   state_.test_accuracy = result.accuracy;
-  if (!reporter_) return;
+  if (!reporter_) return true;
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   reporter_->evaluated(position(), result.loss, result.accuracy, result.samples, seconds);
+  return true;
 }
 
 ExitCode Trainer::end(ExitCode code, const std::string& reason) {
+  heartbeat_.beat(RankPhase::kEnding, state_.step);
   if (tracer_) tracer_->finish();
   settle_before(code);
   communicator_->barrier();  // nobody leaves before the last save is done

@@ -22,6 +22,7 @@
 #include "trainer/optim/sharded_optimizer.h"
 #include "trainer/precision.h"
 #include "trainer/run_dir/exit_code.h"
+#include "trainer/run_dir/heartbeat.h"
 #include "trainer/run_dir/run_dir.h"
 #include "trainer/run_reporter.h"
 #include "trainer/saver.h"
@@ -88,10 +89,11 @@ class Trainer {
   void stop_for_bad_loss(int rank);
   void stop_for_bad_parameters();
   [[noreturn]] void stop_for_failure(const std::string& failure);
-  void run_evaluation();
   void observe_evaluation();
   bool agree_to_stop_early();
-  void finish_epoch();
+  void stop_for_drift(const std::vector<double>& fingerprints);
+  bool run_evaluation();
+  bool finish_epoch();
   bool complete() const;
   std::int64_t batches_per_epoch() const;
   std::int64_t steps_per_epoch() const;
@@ -125,6 +127,7 @@ class Trainer {
   StepAgreement agreement_;
   std::vector<double> losses_;  // of this step, by logical rank of this process
   StepTimer timer_;
+  HeartbeatPage heartbeat_ = HeartbeatPage::from_environment();
   std::optional<StepTracer> tracer_;    // with --trace
   std::optional<HashRecorder> hashes_;  // with --record-hashes
   TrainState state_;

@@ -39,6 +39,7 @@ std::optional<std::int64_t> Trainer::save_every_steps() const {
 void Trainer::save() {
   if (saved_step_ == state_.step && state_.batch != 0) return;
   const TraceSpan span(trace(), "run", "checkpoint");
+  heartbeat_.beat(RankPhase::kSaving, state_.step);
   saver_->begin();
   ddp_->sync_buffers();  // where the last to pass forward here was not logical rank 0
   stop_for_bad_parameters();

@@ -144,7 +144,8 @@ TEST_P(SharedMemoryCommunicatorTest, ExchangeShowsEverybodysMemory) {
   });
 }
 
-INSTANTIATE_TEST_SUITE_P(WorldSizes, SharedMemoryCommunicatorTest, ::testing::Values(1, 2, 3, 4, 5, 6, 7, 8));
+INSTANTIATE_TEST_SUITE_P(WorldSizes, SharedMemoryCommunicatorTest,
+                         ::testing::ValuesIn(testing::world_sizes({1, 2, 3, 4, 5, 6, 7, 8})));
 
 std::string error_of(const std::function<void()>& body) {
   try {

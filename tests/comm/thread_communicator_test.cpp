@@ -122,7 +122,8 @@ TEST_P(ThreadCommunicatorTest, TreeOrderIsTheSameForEveryElement) {
   for (std::thread& thread : threads) thread.join();
 }
 
-INSTANTIATE_TEST_SUITE_P(WorldSizes, ThreadCommunicatorTest, ::testing::Values(1, 2, 3, 4, 5, 8));
+INSTANTIATE_TEST_SUITE_P(WorldSizes, ThreadCommunicatorTest,
+                         ::testing::ValuesIn(testing::world_sizes({1, 2, 3, 4, 5, 8})));
 
 std::string error_of(const std::function<void()>& body) {
   try {

@@ -70,11 +70,9 @@ class QuickParityTest(ParityTest):
     # The text has 329 samples of 31 tokens, or 365 masked ones, which neither 2 nor 3 divides.
     def test_gpt2_with_dropout(self):
         self.compare("gpt2-mini", "sgd", ranks=2, steps=4, batch_size=83)  # two epochs of two steps
-        self.compare("gpt2-mini", "adamw", ranks=3, steps=4, batch_size=4, lr=0.001)
 
     def test_bert_with_dropout(self):
-        self.compare("bert-mini", "adamw", ranks=2, steps=3, batch_size=4, lr=0.001)
-        self.compare("bert-mini", "sgd", ranks=3, steps=3, batch_size=4)
+        self.compare("bert-mini", "adamw", ranks=3, steps=3, batch_size=4, lr=0.001)
 
 
 class FullParityTest(ParityTest):

@@ -42,15 +42,24 @@ const std::vector<Option<CompareConfig>>& compare_options() {
   return options;
 }
 
-// Takes the leading arguments that are no flags.
-std::vector<std::string> take_files(std::vector<std::string>& arguments, std::size_t count,
+const std::vector<Option<ReportConfig>>& report_options() {
+  using C = ReportConfig;
+  static const std::vector<Option<C>> options = {
+      {"output", kGroup, &C::output, "FILE", "What to write", any_line(),
+       "RUN_DIR/report.html; of several runs report.html"},
+  };
+  return options;
+}
+
+// Takes the leading arguments that are no flags, `least` to `most` of them.
+std::vector<std::string> take_files(std::vector<std::string>& arguments, std::size_t least, std::size_t most,
                                     const std::string& usage) {
   std::vector<std::string> files;
-  while (files.size() < count && !arguments.empty() && !arguments.front().starts_with("--")) {
+  while (files.size() < most && !arguments.empty() && !arguments.front().starts_with("--")) {
     files.push_back(arguments.front());
     arguments.erase(arguments.begin());
   }
-  if (files.size() < count) throw std::invalid_argument("a file or folder is missing; " + usage);
+  if (files.size() < least) throw std::invalid_argument("a file or folder is missing; " + usage);
   for (const std::string& file : files) {
     std::error_code error;
     if (!std::filesystem::exists(file, error)) {
@@ -72,13 +81,15 @@ void set_flags(const std::vector<Option<Config>>& options, const std::vector<std
 
 const std::string kExportUsage = "usage: lockstep export RUN_DIR|CHECKPOINT [--to FILE] [--step N]";
 const std::string kCompareUsage = "usage: lockstep compare A B [--step N] [--json]";
+const std::string kReportUsage = "usage: lockstep report RUN_DIR... [--output FILE]";
+constexpr std::size_t kMostRuns = 100;
 
 }  // namespace
 
 ExportConfig parse_export_command(const std::vector<std::string>& arguments) {
   std::vector<std::string> flags = arguments;
   ExportConfig config;
-  config.source = take_files(flags, 1, kExportUsage)[0];
+  config.source = take_files(flags, 1, 1, kExportUsage)[0];
   set_flags(export_options(), flags, config);
   return config;
 }
@@ -86,10 +97,18 @@ ExportConfig parse_export_command(const std::vector<std::string>& arguments) {
 CompareConfig parse_compare_command(const std::vector<std::string>& arguments) {
   std::vector<std::string> flags = arguments;
   CompareConfig config;
-  const auto files = take_files(flags, 2, kCompareUsage);
+  const auto files = take_files(flags, 2, 2, kCompareUsage);
   config.a = files[0];
   config.b = files[1];
   set_flags(compare_options(), flags, config);
+  return config;
+}
+
+ReportConfig parse_report_command(const std::vector<std::string>& arguments) {
+  std::vector<std::string> flags = arguments;
+  ReportConfig config;
+  config.run_dirs = take_files(flags, 1, kMostRuns, kReportUsage);
+  set_flags(report_options(), flags, config);
   return config;
 }
 
@@ -111,6 +130,16 @@ std::string compare_help() {
          format_help(help_entries(compare_options())) +
          "\nExit codes: 0 equal, 1 different, 2 usage, 3 a file that cannot be read, or nothing to "
          "compare.\n";
+}
+
+std::string report_help() {
+  return kReportUsage +
+         "\n\nWrites one HTML file that needs no network: curves of loss, accuracy and throughput, where "
+         "time\n"
+         "and money went, what happened when, and the options; of several runs beside each other. A run\n"
+         "writes its own when it ends (lockstep train --no-report: it does not).\n" +
+         format_help(help_entries(report_options())) +
+         "\nExit codes: 0 written, 2 usage, 3 no run in RUN_DIR, or FILE cannot be written.\n";
 }
 
 }  // namespace lockstep

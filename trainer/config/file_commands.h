@@ -1,5 +1,5 @@
-// The command lines of `lockstep export` and `lockstep compare`, checked by the launcher and read by the
-// programs that it starts.
+// The command lines of `lockstep export`, `compare` and `report`, checked by the launcher and read by the
+// programs that it starts, or done by itself.
 #pragma once
 
 #include <cstdint>
@@ -20,12 +20,19 @@ struct CompareConfig {
   bool json = false;
 };
 
+struct ReportConfig {
+  std::vector<std::string> run_dirs;  // one or more
+  std::string output;                 // empty: RUN_DIR/report.html, of several runs report.html
+};
+
 // `arguments` without the command's name. Throw std::invalid_argument for a wrong flag or number of files,
 // DataError for a file that is not there.
 ExportConfig parse_export_command(const std::vector<std::string>& arguments);
 CompareConfig parse_compare_command(const std::vector<std::string>& arguments);
+ReportConfig parse_report_command(const std::vector<std::string>& arguments);
 
 std::string export_help();
 std::string compare_help();
+std::string report_help();
 
 }  // namespace lockstep

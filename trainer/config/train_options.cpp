@@ -1,5 +1,7 @@
 #include "trainer/config/train_options.h"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
 #include <limits>
 #include <stdexcept>
@@ -19,8 +21,18 @@ constexpr double kLongestTimeoutS = 1e6;  // 11 days; a longer wait for a peer i
 constexpr const char* kWhat = "Model and data";
 constexpr const char* kOptimisation = "Optimisation";
 constexpr const char* kWhere = "Where and how it runs";
+constexpr const char* kSurvives = "What it survives";
 constexpr const char* kLeaves = "What it leaves behind";
 constexpr const char* kCost = "Cost";
+
+Rule ip_address() {
+  return {"an IP address, such as 127.0.0.1, 0.0.0.0 or ::1", [](const OptionValue& value) {
+            const auto* text = std::get_if<std::string>(&value);
+            in6_addr parsed{};  // has room for both
+            return text != nullptr && (inet_pton(AF_INET, text->c_str(), &parsed) == 1 ||
+                                       inet_pton(AF_INET6, text->c_str(), &parsed) == 1);
+          }};
+}
 
 Rule currency_code() {
   return {"a currency's code of three capital letters, such as USD or EUR", [](const OptionValue& value) {
@@ -144,6 +156,18 @@ std::vector<Option<TrainConfig>> make_options() {
       {"master-port", kWhere, &C::master_port, "PORT", "TCP port where gloo's ranks meet",
        integer_between(0, 65535), "$MASTER_PORT"},
 
+      {"notices", kSurvives, &C::notices, "NAME",
+       "Whose word pauses the run when a machine is about to be taken away: auto (the cloud that it is in, "
+       "if any), "
+       "off, aws, gcp or azure. Slurm's is a signal, and needs none",
+       one_of({"auto", "off", "aws", "gcp", "azure"})},
+      {"notices-url", kSurvives, &C::notices_url, "URL", "Where that is asked for", any_line(),
+       "the cloud's metadata service"},
+      {"check-drift-every-n-steps", kSurvives, &C::check_drift_every_n_steps, "N",
+       "Optimizer steps between two comparisons of all ranks' parameters, which end the run if they differ; "
+       "0: never",
+       integer_between(0, kMostInt64)},
+
       {"init-from", kLeaves, &C::init_from, "FILE",
        "Weights for a new run: safetensors or torch.save, or a Python checkpoint {model, optimizer, step}",
        any_line(), "initialised from --seed"},
@@ -166,6 +190,14 @@ std::vector<Option<TrainConfig>> make_options() {
        "Optimizer steps in it, after the five in which the run warms up", integer_between(1, 1000)},
       {"progress-bar", kLeaves, &C::progress_bar, "", "Show a live bar where standard output is a terminal",
        true_or_false()},
+      {"tensorboard", kLeaves, &C::tensorboard, "", "Write scalars for TensorBoard to RUN_DIR/tensorboard",
+       true_or_false()},
+      {"metrics-port", kLeaves, &C::metrics_port, "PORT",
+       "TCP port where rank 0 answers Prometheus at /metrics while it trains; 0: none",
+       integer_between(0, 65535)},
+      {"metrics-address", kLeaves, &C::metrics_address, "ADDRESS",
+       "IP address to answer on (0.0.0.0: on all of the machine's, for everybody who can reach it)",
+       ip_address()},
       {"no-report", kLeaves, &C::no_report, "",
        "Leave out RUN_DIR/report.html, which is written when the run ends; lockstep report writes it any "
        "time",
@@ -184,8 +216,8 @@ std::vector<Option<TrainConfig>> make_options() {
   auto checkpoints = checkpoint_option_rows(kLeaves);
   options.insert(logging, checkpoints.begin(), checkpoints.end());
   for (auto& option : options) {
-    static const std::vector<std::string> may_differ = {"num-workers", "progress-bar", "master-addr",
-                                                        "master-port", "no-report"};
+    static const std::vector<std::string> may_differ = {
+        "num-workers", "progress-bar", "notices", "notices-url", "master-addr", "master-port", "no-report"};
     option.same_on_all_ranks =
         std::find(may_differ.begin(), may_differ.end(), option.name) == may_differ.end();
     option.recorded = option.name != "resume" && option.name != "fresh";

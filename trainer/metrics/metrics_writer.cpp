@@ -166,6 +166,7 @@ void MetricsWriter::write(const EventRecord& record) {
   put_number(line, "save_time_s", record.save_time_s);
   put_number(line, "write_time_s", record.write_time_s);
   put_number(line, "since_launch_s", record.since_launch_s);
+  put_number(line, "since_failure_s", record.since_failure_s);
   if (!record.detail.empty()) line["detail"] = record.detail;
   line["elapsed_s"] = record.elapsed_s;
   write_line(text_of(line));

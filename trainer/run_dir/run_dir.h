@@ -21,6 +21,8 @@ class RunDir {
   std::filesystem::path ledger_file() const { return root_ / "ledger.jsonl"; }
   std::filesystem::path hashes_file() const { return root_ / "hashes.jsonl"; }
   std::filesystem::path trace_file() const { return root_ / "trace.json"; }
+  std::filesystem::path report_file() const { return root_ / "report.html"; }
+  std::filesystem::path tensorboard() const { return root_ / "tensorboard"; }
   std::filesystem::path checkpoints() const { return root_ / "checkpoints"; }
   std::filesystem::path latest_link() const { return checkpoints() / "latest"; }
   // checkpoints/step_00001200 for step 1200 (at least 8 digits).
@@ -33,6 +35,10 @@ class RunDir {
   // For --fresh: moves what a run left behind into root/previous/<NNNN>; returns that folder, or an empty
   // path if there was nothing to move.
   std::filesystem::path set_aside() const;
+  // Whether there is anything for set_aside() to move, and the number of the newest folder that it made (0:
+  // none).
+  bool holds_a_run() const;
+  std::int64_t newest_previous() const;
 
  private:
   std::filesystem::path root_;

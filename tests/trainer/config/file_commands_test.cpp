@@ -34,10 +34,22 @@ TEST(FileCommands, SayWhatIsMissingOrTooMuch) {
   expect_refused<DataError>([] { parse_compare_command({"/", "/no/such"}); }, {"/no/such is not there"});
 }
 
+TEST(FileCommands, ReportTakesSeveralRuns) {
+  const ReportConfig report = parse_report_command({"/", ".", "/tmp", "--output", "x.html"});
+  EXPECT_EQ(report.run_dirs, (std::vector<std::string>{"/", ".", "/tmp"}));
+  EXPECT_EQ(report.output, "x.html");
+  EXPECT_EQ(parse_report_command({"/"}).output, "");
+  expect_refused([] { parse_report_command({}); },
+                 {"a file or folder is missing", "lockstep report RUN_DIR..."});
+  expect_refused([] { parse_report_command({"--output", "x"}); }, {"a file or folder is missing"});
+  expect_refused<DataError>([] { parse_report_command({"/", "/no/such"}); }, {"/no/such is not there"});
+}
+
 TEST(FileCommands, HelpNamesFlagsAndExitCodes) {
   EXPECT_THAT(compare_help(), HasSubstr("--json"));
   EXPECT_THAT(compare_help(), HasSubstr("1 different"));
   EXPECT_THAT(export_help(), HasSubstr("--to FILE"));
+  EXPECT_THAT(report_help(), HasSubstr("--output FILE"));
 }
 
 }  // namespace

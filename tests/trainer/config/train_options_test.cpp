@@ -173,6 +173,23 @@ TEST(LrScheduleOptions, MilestonesAscend) {
                  {"--lr-milestones", "ascending"});
 }
 
+TEST(TrainOptions, TheEndpointTakesPortsAndIpAddresses) {
+  TrainConfig config;
+  const auto set = [&](const std::string& name, const std::string& text) {
+    find_option(train_options(), name)->set_text(config, text, "--" + name);
+  };
+  EXPECT_EQ(config.metrics_port, 0);
+  EXPECT_EQ(config.metrics_address, "127.0.0.1");
+  set("metrics-port", "9090");
+  set("metrics-address", "::1");
+  EXPECT_EQ(config.metrics_port, 9090);
+  EXPECT_EQ(config.metrics_address, "::1");
+  expect_refused([&] { set("metrics-port", "65536"); }, {"--metrics-port", "65535"});
+  // The server would take a comma for a second place to listen on.
+  for (const char* address : {"localhost", "", "127.0.0.1,0.0.0.0", "127.0.0.1:80"})
+    expect_refused([&] { set("metrics-address", address); }, {"--metrics-address", "an IP address"});
+}
+
 TEST(TrainOptions, NesterovAsInPyTorch) {
   TrainConfig config;
   config.nesterov = true;

@@ -1,0 +1,23 @@
+# lockstep_embed(TARGET NAME=FILE...): text files as parts of a program. TARGET gets embedded.cpp, in which each is a
+# `const std::string_view NAME` of namespace lockstep; declare it where it is used.
+function(lockstep_embed target)
+  set(code "#include <string_view>\n\nnamespace lockstep {\n")
+  foreach(item IN LISTS ARGN)
+    string(REGEX MATCH "^([^=]+)=(.+)$" matched "${item}")
+    set(name "${CMAKE_MATCH_1}")
+    cmake_path(ABSOLUTE_PATH CMAKE_MATCH_2 BASE_DIRECTORY "${CMAKE_CURRENT_SOURCE_DIR}" NORMALIZE OUTPUT_VARIABLE file)
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${file}")
+    file(READ "${file}" text)
+    string(APPEND code "extern const std::string_view ${name};\nconst std::string_view ${name} = R\"EMBEDDED(${text})EMBEDDED\";\n")
+  endforeach()
+  string(APPEND code "}  // namespace lockstep\n")
+  set(output "${CMAKE_CURRENT_BINARY_DIR}/embedded.cpp")
+  set(old "")
+  if(EXISTS "${output}")
+    file(READ "${output}" old)
+  endif()
+  if(NOT code STREQUAL old)  # written again it would be compiled again
+    file(WRITE "${output}" "${code}")
+  endif()
+  target_sources(${target} PRIVATE "${output}")
+endfunction()
