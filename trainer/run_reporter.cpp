@@ -164,7 +164,7 @@ RunReporter::RunReporter(const RunDir& run_dir, RunFacts facts) {
   state_->training_began_s = state_->meter.running_s();
   state_->metrics.write(start);
   if (state_->restart) {
-    state_->metrics.write(EventRecord{"restart", start.step, std::nullopt, std::nullopt,
+    state_->metrics.write(EventRecord{"restart", start.step, std::nullopt, std::nullopt, std::nullopt,
                                       state_->restart->reason, state_->meter.running_s()});
   }
 }
@@ -181,8 +181,9 @@ void RunReporter::warn(const std::string& line) {
 void RunReporter::stepped(const StepReport& step) {
   State& state = *state_;
   if (state.times_of_attempt.steps == 0) {
-    state.metrics.write(EventRecord{"first_step", step.at.step, std::nullopt, seconds_since_launch(), "",
-                                    state.meter.running_s(), seconds_since_failure(state.restart)});
+    state.metrics.write(EventRecord{"first_step", step.at.step, std::nullopt, std::nullopt,
+                                    seconds_since_launch(), "", state.meter.running_s(),
+                                    seconds_since_failure(state.restart)});
   }
   state.times_of_attempt += step.times;
   state.times_since_record += step.times;
@@ -224,8 +225,9 @@ void RunReporter::evaluated(const Position& at, double loss, double accuracy, st
 }
 
 void RunReporter::happened(const std::string& event, const Position& at, const std::string& detail,
-                           std::optional<double> save_time_s) {
-  const EventRecord record{event, at.step, save_time_s, std::nullopt, detail, state_->meter.running_s()};
+                           std::optional<double> save_time_s, std::optional<double> write_time_s) {
+  const EventRecord record{
+      event, at.step, save_time_s, write_time_s, std::nullopt, detail, state_->meter.running_s()};
   state_->metrics.write(record);
   state_->sinks.happened(record);
 }
