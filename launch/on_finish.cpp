@@ -37,12 +37,11 @@ bool is_due(const OnFinish& on_finish, ExitCode code) {
 // False if somebody has cancelled it.
 bool count_down(double delay_s) {
   const JobSignals signals;
-  const auto end = std::chrono::steady_clock::now() +
-                   std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(delay_s));
+  const auto end = std::chrono::steady_clock::now() + std::chrono::duration_cast<std::chrono::nanoseconds>(
+                                                          std::chrono::duration<double>(delay_s));
   while (true) {
     if (signals.next()) return false;
-    const auto left =
-        std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
     if (left.count() <= 0) return true;
     signals.wait(left);
   }
@@ -91,7 +90,8 @@ std::vector<std::string> split_words(const std::string& command) {
     }
   }
   if (quote != 0)
-    throw std::invalid_argument("a " + std::string(1, quote) + " is not closed; close it, or write \\" + quote);
+    throw std::invalid_argument("a " + std::string(1, quote) + " is not closed; close it, or write \\" +
+                                quote);
   if (words.empty() || words.front().empty())
     throw std::invalid_argument("it names no command; give a program and its arguments, without a shell");
   return words;

@@ -1,4 +1,5 @@
-// What --on-finish runs when a run has ended: a command, without a shell, after a countdown that can be cancelled.
+// What --on-finish runs when a run has ended: a command, without a shell, after a countdown that can be
+// cancelled.
 #pragma once
 
 #include <string>
@@ -7,8 +8,8 @@
 namespace lockstep {
 
 // Splits a command into words: blanks part them, '...' and "..." keep blanks, \ keeps the next character (but
-// not within '...'). Nothing else is special. Throws std::invalid_argument for a quote that is not closed or a
-// command without a word.
+// not within '...'). Nothing else is special. Throws std::invalid_argument for a quote that is not closed or
+// a command without a word.
 std::vector<std::string> split_words(const std::string& command);
 
 struct OnFinish {

@@ -161,7 +161,7 @@ RunReporter::RunReporter(const RunDir& run_dir, RunFacts facts)
   start.versions = {{"lockstep", LOCKSTEP_VERSION}, {"torch", TORCH_VERSION}};
   state_->metrics.write(start);
   if (state_->restart) {
-    state_->metrics.write(EventRecord{"restart", start.step, std::nullopt, std::nullopt,
+    state_->metrics.write(EventRecord{"restart", start.step, std::nullopt, std::nullopt, std::nullopt,
                                       state_->restart->reason, state_->bill.running_s()});
   }
 }
@@ -195,8 +195,9 @@ void RunReporter::stepped(const StepReport& step) {
   State& state = *state_;
   const bool is_rework = state.bill.stepped(step.at.step, step.times);
   if (!std::exchange(state.has_stepped, true)) {
-    state.metrics.write(EventRecord{"first_step", step.at.step, std::nullopt, seconds_since_launch(), "",
-                                    state.bill.running_s(), seconds_since_failure(state.restart)});
+    state.metrics.write(EventRecord{"first_step", step.at.step, std::nullopt, std::nullopt,
+                                    seconds_since_launch(), "", state.bill.running_s(),
+                                    seconds_since_failure(state.restart)});
   }
   if (!is_rework) {
     state.times_of_attempt += step.times;
@@ -242,10 +243,12 @@ void RunReporter::evaluated(const Position& at, double loss, double accuracy, st
 }
 
 void RunReporter::happened(const std::string& event, const Position& at, const std::string& detail,
-                           std::optional<double> save_time_s) {
-  const EventRecord record{event, at.step, save_time_s, std::nullopt, detail, state_->bill.running_s()};
+                           std::optional<double> save_time_s, std::optional<double> write_time_s) {
+  const EventRecord record{
+      event, at.step, save_time_s, write_time_s, std::nullopt, detail, state_->bill.running_s()};
   state_->metrics.write(record);
   state_->sinks.happened(record);
+  if (event == "checkpoint" && write_time_s) state_->bill.wrote(*write_time_s);
 }
 
 void RunReporter::finished(const std::string& reason, int exit_code, const Position& at,

@@ -212,6 +212,10 @@ bool RunBill::stepped(std::int64_t step, const StepTimes& times) {
   return is_rework;
 }
 
+void RunBill::wrote(double seconds) {
+  state_->projection.wrote(seconds);
+}
+
 // The next chance to stop comes after the next step; until then this step ends, what follows it is done, and
 // so is the next step; then the run has to be saved.
 bool RunBill::must_stop(std::int64_t step) const {
@@ -220,7 +224,7 @@ bool RunBill::must_stop(std::int64_t step) const {
   if (state.refused) return true;
   const Projection& projection = state.projection;
   const double step_s = std::max(projection.step_s().value_or(0.0), state.last_step_s);
-  double more_s = step_s + projection.save_s() + kLeaving_s;
+  double more_s = step_s + projection.last_save_s() + kLeaving_s;
   if (step >= state.size.total_steps) {
     more_s += projection.evaluation_s();
   } else {
@@ -233,7 +237,8 @@ bool RunBill::must_stop(std::int64_t step) const {
 
 bool RunBill::is_at_mark() const {
   const State& state = *state_;
-  return state.budget && state.budget->crosses_mark(state.meter, state.projection.save_s() + kLeaving_s, 0.0);
+  return state.budget &&
+         state.budget->crosses_mark(state.meter, state.projection.last_save_s() + kLeaving_s, 0.0);
 }
 
 std::string RunBill::stop_message() const {

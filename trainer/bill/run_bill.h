@@ -52,6 +52,9 @@ class RunBill {
   void enter(RunPart part);
   // After each step; `step` is its number. Returns whether an earlier attempt had done it already.
   bool stepped(std::int64_t step, const StepTimes& times);
+  // A checkpoint took `seconds` to be written while training went on; the last one will have to be waited
+  // for.
+  void wrote(double seconds);
   // Before all ranks agree on how to go on after step `step`: whether the run has to save and stop.
   bool must_stop(std::int64_t step) const;
   // Whether saving now would take all that is left up to the mark.

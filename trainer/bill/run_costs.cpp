@@ -157,8 +157,8 @@ CostSection what_ifs(const CostConfig& config, const RunCosts& run) {
 
 // An attempt that neither finished nor paused was interrupted.
 bool was_interrupted(const LedgerRecord& record) {
-  return record.reason != "finished" && record.reason != "paused" && record.reason != "budget" &&
-         record.reason != "projection";
+  constexpr std::array kInOrder = {"finished", "early_stopped", "paused", "off_peak", "budget", "projection"};
+  return std::find(kInOrder.begin(), kInOrder.end(), record.reason) == kInOrder.end();
 }
 
 CostSection interruptions_of(const RunCosts& run) {

@@ -13,7 +13,7 @@ constexpr double kLongestPause_s = 366.0 * 86400.0;
 bool goes_on(const LedgerRecord& before, const LedgerRecord& after) {
   const bool same_rental = !after.launch.empty() && before.launch == after.launch;
   const bool held =
-      !before.billing.pause_stops_billing && before.reason != "finished" && before.reason != "budget";
+      !before.billing.pause_stops_billing && before.reason != "finished" && before.reason != "early_stopped";
   return (same_rental || held) && before.gpus == after.gpus &&
          before.price_per_gpu_hour == after.price_per_gpu_hour && before.currency == after.currency &&
          before.billing == after.billing;

@@ -94,8 +94,8 @@ const date::time_zone* find_zone(const std::string& text, const std::string& nam
   }
   std::vector<std::string> names;
   for (const auto& zone : date::get_tzdb().zones) names.push_back(zone.name());
-  refuse(text, "there is no time zone " + name.substr(0, 40) + "; did you mean " + nearest_name(name, names) +
-                   "?");
+  refuse(text,
+         "there is no time zone " + name.substr(0, 40) + "; did you mean " + nearest_name(name, names) + "?");
 }
 
 date::sys_seconds to_sys_time(double unix_s) {

@@ -21,6 +21,8 @@ class Projection {
   void stepped(double seconds);
   void evaluated(double seconds) { evaluations_.add(seconds); }
   void saved(double seconds) { saves_.add(seconds); }
+  // A save goes on in the background; the last one of a run is waited for.
+  void wrote(double seconds) { writes_.add(seconds); }
   // What an evaluation or a save is taken for until one is measured.
   void expect_evaluation(double seconds) { expected_evaluation_s_ = seconds; }
   void expect_save(double seconds) { expected_save_s_ = seconds; }
@@ -31,6 +33,7 @@ class Projection {
   std::optional<double> step_s() const;
   double evaluation_s() const { return evaluations_.mean_or(expected_evaluation_s_); }
   double save_s() const { return saves_.mean_or(expected_save_s_); }
+  double last_save_s() const { return save_s() + writes_.mean_or(0.0); }
   std::optional<double> remaining_s(const RemainingWork& work) const;
 
  private:
@@ -47,7 +50,7 @@ class Projection {
   };
 
   std::int64_t warm_up_ = 0;
-  Mean steps_, evaluations_, saves_;
+  Mean steps_, evaluations_, saves_, writes_;
   double expected_evaluation_s_ = 0.0;
   double expected_save_s_ = 0.0;
 };

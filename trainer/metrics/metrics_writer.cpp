@@ -2,6 +2,8 @@
 
 #include <chrono>
 #include <cmath>
+#include <fstream>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -12,7 +14,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// `kind` comes first in every line, so that readers can tell lines apart without parsing them.
+constexpr std::size_t kLongestLine = 1 << 20;  // that is read back
+
 Json line_of(const char* kind, int attempt) {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   return {{"kind", kind},
@@ -51,12 +54,45 @@ void put_text(Json& line, const char* key, const std::string& text) {
   if (!text.empty()) line[key] = text;
 }
 
+// `kind` comes first in every line, so that readers can tell lines apart without parsing them. What is no
+// whole line of ours is passed over.
+template <class Visit>
+void for_each_line_of(const char* kind, const std::filesystem::path& file, const Visit& visit) {
+  const std::string start = std::string(R"({"kind":")") + kind + "\",";
+  std::ifstream input(file, std::ios::binary);
+  std::string line;
+  while (std::getline(input, line) && !input.eof()) {
+    if (!line.starts_with(start) || line.size() > kLongestLine) continue;
+    const Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (json.is_object()) visit(json);
+  }
+}
+
+// None where the field is missing, no count, or larger than `most`.
+std::optional<std::int64_t> count_in(const Json& line, const char* field, std::int64_t most) {
+  const auto value = line.find(field);
+  if (value == line.end() || !value->is_number_unsigned()) return std::nullopt;
+  const auto count = value->get<std::uint64_t>();
+  if (count > static_cast<std::uint64_t>(most)) return std::nullopt;
+  return static_cast<std::int64_t>(count);
+}
+
 // Bytes that are no UTF-8 (a path may hold any) are replaced.
 std::string text_of(const Json& line) {
   return line.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 }  // namespace
+
+std::optional<std::int64_t> last_metrics_checkpoint(const std::filesystem::path& file) {
+  std::optional<std::int64_t> last;
+  for_each_line_of("event", file, [&](const Json& event) {
+    const auto name = event.find("event");
+    if (name != event.end() && *name == "checkpoint")
+      last = std::max(last, count_in(event, "step", std::numeric_limits<std::int64_t>::max()));
+  });
+  return last;
+}
 
 MetricsWriter::MetricsWriter(std::filesystem::path file, int attempt, Warn warn)
     : path_(std::move(file)), attempt_(attempt), warn_(std::move(warn)) {}
@@ -133,6 +169,7 @@ void MetricsWriter::write(const EventRecord& record) {
   line["event"] = record.event;
   line["step"] = record.step;
   put_number(line, "save_time_s", record.save_time_s);
+  put_number(line, "write_time_s", record.write_time_s);
   put_number(line, "since_launch_s", record.since_launch_s);
   put_number(line, "since_failure_s", record.since_failure_s);
   if (!record.detail.empty()) line["detail"] = record.detail;

@@ -11,6 +11,9 @@
 
 namespace lockstep {
 
+// The highest step of which it says that a checkpoint was complete; none if it tells of none.
+std::optional<std::int64_t> last_metrics_checkpoint(const std::filesystem::path& file);
+
 // For rank 0 only; not thread-safe. Each record is one line, written at once, so that a kill tears at most
 // the last one; opening the file cuts a torn one off. Training goes on if the file cannot be written: `warn`
 // is called once, and each later record is tried again.

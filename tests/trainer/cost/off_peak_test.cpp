@@ -28,7 +28,8 @@ TEST(OffPeakWindow, OpensAndClosesAcrossMidnight) {
 
 // A day is the one on which the window opens: Friday's reaches into Saturday, Sunday has none.
 TEST(OffPeakWindow, KeepsToItsDays) {
-  for (const char* text : {"22:00-06:00,mon-fri,UTC", "22:00-06:00,weekdays,UTC", "22:00-06:00,Mon-Fri,UTC"}) {
+  for (const char* text :
+       {"22:00-06:00,mon-fri,UTC", "22:00-06:00,weekdays,UTC", "22:00-06:00,Mon-Fri,UTC"}) {
     const OffPeakWindow window(text);
     EXPECT_TRUE(window.is_open(kMonday + 5 * kDay + 5 * kHour)) << text;    // Saturday 05:00
     EXPECT_FALSE(window.is_open(kMonday + 5 * kDay + 23 * kHour)) << text;  // Saturday 23:00
@@ -88,7 +89,8 @@ TEST(OffPeakWindow, RefusesWhatCannotBe) {
 // A wall clock that is off by decades must not end the run.
 TEST(OffPeakWindow, CopesWithAnyClock) {
   const OffPeakWindow window("22:00-06:00,mon-fri,America/New_York");
-  for (const double unix_s : {-1e12, 0.0, 1e10, 1e300}) EXPECT_NO_THROW(window.next_opening(unix_s)) << unix_s;
+  for (const double unix_s : {-1e12, 0.0, 1e10, 1e300})
+    EXPECT_NO_THROW(window.next_opening(unix_s)) << unix_s;
 }
 
 }  // namespace
