@@ -14,6 +14,13 @@ if(lockstep_cudart)
   list(APPEND CMAKE_INSTALL_RPATH "${lockstep_cudart_dir}")
 endif()
 
+# Sanitized builds find races and lifetimes; that each file includes what it needs, the ordinary build has shown.
+function(lockstep_precompile_if_sanitized target)
+  if(LOCKSTEP_SANITIZER)
+    target_precompile_headers(${target} PRIVATE <ATen/ATen.h>)
+  endif()
+endfunction()
+
 function(lockstep_add_library name)
   cmake_parse_arguments(arg "NO_TORCH" "" "HEADERS;SOURCES;PUBLIC;PRIVATE" ${ARGN})
   set(target lockstep_${name})
@@ -31,10 +38,6 @@ function(lockstep_add_library name)
     # The wheel's libtorch.so exports the std::filesystem of an older compiler, whose remove_all crashes when it meets
     # ours. The first library that is loaded wins: it has to be libstdc++.
     target_link_options(${target} PUBLIC "LINKER:--push-state,--no-as-needed,-lstdc++,--pop-state")
-    # Sanitized builds find races and lifetimes; that each file includes what it needs, the ordinary build has shown.
-    if(LOCKSTEP_SANITIZER)
-      target_precompile_headers(${target} PRIVATE <ATen/ATen.h>)
-    endif()
   endif()
   foreach(library IN LISTS arg_PRIVATE)
     if(library MATCHES "^(cxxopts|nlohmann_json|protozero|tomlplusplus)::")

@@ -6,6 +6,7 @@
 
 #include "launch/bench_command.h"
 #include "launch/file_command.h"
+#include "launch/pause_command.h"
 #include "launch/rank_command.h"
 #include "launch/report_command.h"
 #include "launch/train_command.h"
@@ -85,6 +86,7 @@ const std::vector<Command>& commands() {
        train_command_help},
       {"bench", "Measures collectives and training steps beside those of Gloo, MPI and PyTorch",
        run_bench_command, bench_command_help},
+      {"pause", "Has a run save and stop, to go on later", run_pause_command, pause_command_help},
       {"compare", "Says where two runs, checkpoints or weight files differ, to the bit", run_compare_command,
        compare_command_help},
       {"export", "Writes a run's weights and optimizer state for Python", run_export_command,

@@ -10,6 +10,7 @@
 #include <string>
 #include <system_error>
 
+#include "launch/launcher_file.h"
 #include "sampler/data_error.h"
 #include "trainer/run_dir/run_dir.h"
 
@@ -64,7 +65,19 @@ ExitFolder::ExitFolder(const fs::path& run_dir) {
   }
   path_ = name;
   lock_ = lock_file(path_ / "lock");
+  write_launcher_file(path_, this_launcher());
   remove_abandoned(root / ".launch");
+}
+
+fs::path ExitFolder::attempt(int number) const {
+  const fs::path folder = path_ / ("attempt-" + std::to_string(number));
+  std::error_code error;
+  fs::create_directory(folder, error);
+  if (error) {
+    throw DataError("--run-dir: " + folder.string() + " cannot be made (" + error.message() +
+                    "); choose a folder that can be written");
+  }
+  return folder;
 }
 
 ExitFolder::~ExitFolder() {

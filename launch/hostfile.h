@@ -2,10 +2,15 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
+#include <vector>
 
 namespace lockstep {
 
 // Different hosts in the file. Throws DataError if it cannot be read or names none.
 int count_hosts(const std::filesystem::path& file);
+// The file's lines of some of its hosts, given by their order of appearance, in their order here. Throws
+// DataError.
+std::string lines_of_hosts(const std::filesystem::path& file, const std::vector<int>& hosts);
 
 }  // namespace lockstep

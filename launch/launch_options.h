@@ -16,9 +16,13 @@ struct LaunchOptions {
   std::string hostfile;          // empty: this machine, or what the batch system allotted
   std::string warm_heap = "on";  // on | off
   bool dry_run = false;
+  int max_restarts = 0;          // train only, as what follows
+  double restart_delay_s = 1.0;  // before the first
+  int min_nproc = 0;             // ranks to go on with at least; 0: all
 };
 
 const std::vector<Option<LaunchOptions>>& launch_options();
+const std::vector<Option<LaunchOptions>>& restart_options();
 
 struct TrainCommandLine {
   LaunchOptions launch;

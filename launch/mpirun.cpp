@@ -30,6 +30,10 @@ void set_ours(Environment& environment, const JobPlan& plan) {
   if (!plan.exit_dir.empty()) {
     environment["LOCKSTEP_EXIT_DIR"] = plan.exit_dir.string();
   }
+  environment.erase("LOCKSTEP_TIMEOUT_S");
+  if (plan.timeout_s > 0.0) {
+    environment["LOCKSTEP_TIMEOUT_S"] = std::to_string(plan.timeout_s);
+  }
   environment.erase("LOCKSTEP_COMMAND");
   if (!plan.command_text.empty()) {
     environment["LOCKSTEP_COMMAND"] = plan.command_text;

@@ -30,6 +30,7 @@ struct JobPlan {
   std::filesystem::path exit_dir;     // absolute; empty in a dry run
   std::optional<int> stdout_columns;  // where standard output is a terminal
   bool stderr_is_terminal = false;
+  double timeout_s = 0.0;           // after which a rank that stands still is ended; 0: never
   std::int64_t launch_time_ns = 0;  // CLOCK_MONOTONIC
 
   int world_size() const { return nproc_per_node * nnodes; }

@@ -1,8 +1,10 @@
 #include "launch/outcome.h"
 
 #include <algorithm>
+#include <array>
 #include <csignal>
 #include <cstring>
+#include <ctime>
 #include <initializer_list>
 #include <optional>
 
@@ -36,13 +38,35 @@ std::string line_of(const JobEnd& job, const ExitReport& report) {
 // where there is no better one, and asked for apart.
 const RankEnd* find_killed(const JobEnd& job, bool by_term) {
   const auto found = std::find_if(job.ends.begin(), job.ends.end(), [&](const RankEnd& end) {
-    return end.signal != 0 && (end.signal == SIGTERM) == by_term;
+    return end.signal != 0 && (end.signal == SIGTERM && end.cause.empty()) == by_term;
   });
   return found == job.ends.end() ? nullptr : &*found;
 }
 
+// One that stood still: mpirun ended it, and perhaps others before it, once its peers had given up.
+const RankEnd* find_still(const JobEnd& job) {
+  const auto found =
+      std::find_if(job.ends.begin(), job.ends.end(), [](const RankEnd& end) { return !end.cause.empty(); });
+  return found == job.ends.end() ? nullptr : &*found;
+}
+
+// " at 14:03:59", of the wall clock.
+std::string describe_time(std::int64_t unix_ns) {
+  constexpr std::int64_t kNsPerS = 1'000'000'000;
+  const std::time_t seconds = unix_ns / kNsPerS;
+  std::tm parts{};
+  std::array<char, 16> text{};
+  if (unix_ns == 0 || localtime_r(&seconds, &parts) == nullptr ||
+      std::strftime(text.data(), text.size(), "%H:%M:%S", &parts) == 0) {
+    return "";
+  }
+  return std::string(" at ") + text.data();
+}
+
 std::string describe_killed(const RankEnd& end) {
-  return "rank " + std::to_string(end.rank) + " was ended by " + describe_signal(end.signal);
+  const std::string how = end.cause.empty() ? "was ended by " + describe_signal(end.signal) : end.cause;
+  return "rank " + std::to_string(end.rank) + " " + how + describe_time(end.ended_at_ns) +
+         (end.where.empty() ? "" : ", " + end.where);
 }
 
 const RankEnd* find_silent(const JobEnd& job) {
@@ -68,25 +92,42 @@ JobEnd with_unwritten_reports(JobEnd job) {
   return job;
 }
 
+Outcome failure_of(const RankEnd& end, const std::string& message) {
+  return {ExitCode::kPeerFailed, message, end.rank, end.ended_at_ns};
+}
+
+std::int64_t ended_at(const JobEnd& job, int rank) {
+  const auto end = std::find_if(job.ends.begin(), job.ends.end(),
+                                [&](const RankEnd& other) { return other.rank == rank; });
+  return end == job.ends.end() ? 0 : end->ended_at_ns;
+}
+
 std::optional<Outcome> judge_failure(const JobEnd& job) {
-  const auto failed = [](const std::string& message) { return Outcome{ExitCode::kPeerFailed, message}; };
   const ExitReport* peer_failed = find_report(job, {ExitCode::kPeerFailed});
-  if (const RankEnd* killed = find_killed(job, /*by_term=*/false)) {
+  const RankEnd* killed = find_still(job);
+  if (killed == nullptr) {
+    killed = find_killed(job, /*by_term=*/false);
+  }
+  if (killed != nullptr) {
     std::string line = describe_killed(*killed);
     if (peer_failed != nullptr && !peer_failed->message.empty()) {
-      line += "; rank " + std::to_string(peer_failed->rank) + ": " + peer_failed->message;
+      const std::string teller = "rank " + std::to_string(peer_failed->rank) + ": ";
+      line += "; " + (peer_failed->message.starts_with(teller) ? "" : teller) + peer_failed->message;
     }
-    return failed(line);
+    return failure_of(*killed, line);
   }
   if (peer_failed != nullptr) {
-    return failed(line_of(job, *peer_failed));
+    return Outcome{ExitCode::kPeerFailed, line_of(job, *peer_failed),
+                   peer_failed->peer >= 0 ? peer_failed->peer : peer_failed->rank,
+                   ended_at(job, peer_failed->rank)};
   }
   if (const RankEnd* silent = find_silent(job)) {
-    return failed("rank " + std::to_string(silent->rank) + " left with code " +
-                  std::to_string(silent->exit_code) + " and no report; what it printed above may say why");
+    return failure_of(*silent, "rank " + std::to_string(silent->rank) + " left with code " +
+                                   std::to_string(silent->exit_code) +
+                                   " and no report; what it printed above may say why");
   }
   if (const RankEnd* ended = find_killed(job, /*by_term=*/true)) {
-    return failed(describe_killed(*ended));
+    return failure_of(*ended, describe_killed(*ended));
   }
   return std::nullopt;
 }
@@ -108,8 +149,10 @@ Outcome judge_missing(const JobEnd& job) {
   while (has_report(job, missing)) {
     ++missing;
   }
-  return {ExitCode::kPeerFailed, "rank " + std::to_string(missing) + " left no report (mpirun ended with " +
-                                     std::to_string(job.status) + "); it was killed, or its host was lost"};
+  return {ExitCode::kPeerFailed,
+          "rank " + std::to_string(missing) + " left no report (mpirun ended with " +
+              std::to_string(job.status) + "); it was killed, or its host was lost",
+          missing};
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // From what all ranks left behind to one exit code and one line. A pure function.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -20,13 +21,15 @@ struct JobEnd {
 
 struct Outcome {
   ExitCode code = ExitCode::kFinished;
-  std::string message;  // one line, or empty where there is nothing to say
+  std::string message = {};       // one line, or empty where there is nothing to say
+  int rank = -1;                  // that failed first, where that is known
+  std::int64_t failed_at_ns = 0;  // wall clock; 0: not known
 };
 
 // A rank leaves its report unprinted and the launcher prints one line for all of them. In this order:
-//   a report of 2 or 3 (the lowest rank's); a stop that was forced; a rank that was killed (the first); a
-//   report of 11 (the lowest rank's); a rank that left without a report; then what the ranks agreed on: 12,
-//   10, 1 or 0.
+//   a report of 2 or 3 (the lowest rank's); a stop that was forced; a rank that was killed or stood still
+//   (the first); a report of 11 (the lowest rank's); a rank that left without a report; then what the ranks
+//   agreed on: 12, 10, 1 or 0.
 // Ranks on hosts that do not see the folder may be missing as long as mpirun itself ended with 0.
 Outcome judge(const JobEnd& job);
 

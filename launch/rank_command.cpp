@@ -23,10 +23,14 @@
 
 #include "launch/rank_end.h"
 #include "launch/rank_output.h"
+#include "launch/rank_watch.h"
 #include "trainer/run_dir/exit_code.h"
+#include "trainer/run_dir/heartbeat.h"
 
 namespace lockstep {
 namespace {
+
+constexpr int kLastWordsMs = 300;
 
 // One stream of the rank's program on its way, labelled, to ours.
 struct Stream {
@@ -139,18 +143,71 @@ void finish(Stream& stream) {
   _exit(127);
 }
 
-// Labels output until the child ends; its wait status.
-int accompany(pid_t child, std::array<Stream, 2>& streams, const sigset_t& child_signal) {
+RankEnd end_now(int rank, const HeartbeatPage& page) {
+  RankEnd end;
+  end.rank = rank;
+  end.ended_at_ns = std::chrono::duration_cast<std::chrono::nanoseconds>(
+                        std::chrono::system_clock::now().time_since_epoch())
+                        .count();
+  const Heartbeat heartbeat = page.read();
+  if (heartbeat.beats > 0) {
+    end.step = heartbeat.step;
+    end.where = describe(heartbeat);
+  }
+  return end;
+}
+
+struct Accompanied {
+  pid_t child;
+  int rank;
+  std::filesystem::path dir;
+  HeartbeatPage page;
+  RankWatch watch;
+};
+
+// The child has stopped or goes on.
+void on_change(Accompanied& rank, int status) {
+  const auto now = RankWatch::Clock::now();
+  if (WIFSTOPPED(status)) {
+    rank.watch.stopped(WSTOPSIG(status), now);
+    RankEnd stop = end_now(rank.rank, rank.page);
+    stop.signal = WSTOPSIG(status);
+    stop.cause = rank.watch.stop_text();
+    write_rank_stop(rank.dir, stop);
+  } else {
+    rank.watch.continued(now);
+    remove_rank_stop(rank.dir, rank.rank);
+  }
+}
+
+// Labels output and watches over the child until it ends; how it did.
+RankEnd accompany(Accompanied& rank, std::array<Stream, 2>& streams, const sigset_t& child_signal) {
   const int signals = signalfd(-1, &child_signal, SFD_CLOEXEC);
   if (signals < 0) {
     fail("signalfd");
   }
   int status = 0;
-  while (waitpid(child, &status, WNOHANG) == 0) {
+  std::string cause;
+  const auto interval = rank.watch.interval();
+  for (;;) {
+    const pid_t changed = waitpid(rank.child, &status, WNOHANG | WUNTRACED | WCONTINUED);
+    if (changed == rank.child && !WIFSTOPPED(status) && !WIFCONTINUED(status)) {
+      break;
+    }
+    if (changed == rank.child) {
+      on_change(rank, status);
+      continue;
+    }
+    if (const auto verdict = rank.watch.verdict(rank.page.read(), RankWatch::Clock::now());
+        verdict && cause.empty()) {
+      cause = *verdict;
+      kill(rank.child, SIGKILL);
+    }
     // poll() passes over negative descriptors.
     std::array<pollfd, 3> waiting = {
         {{signals, POLLIN, 0}, {streams[0].read_end, POLLIN, 0}, {streams[1].read_end, POLLIN, 0}}};
-    if (poll(waiting.data(), waiting.size(), -1) < 0 && errno != EINTR) {
+    if (poll(waiting.data(), waiting.size(), interval ? static_cast<int>(interval->count()) : -1) < 0 &&
+        errno != EINTR) {
       fail("poll");
     }
     if (waiting[0].revents != 0) {
@@ -166,17 +223,10 @@ int accompany(pid_t child, std::array<Stream, 2>& streams, const sigset_t& child
   for (Stream& stream : streams) {
     finish(stream);
   }
-  return status;
-}
-
-RankEnd to_rank_end(int rank, int status) {
-  RankEnd end;
-  end.rank = rank;
+  RankEnd end = end_now(rank.rank, rank.page);
   end.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
   end.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-  end.ended_at_ns = std::chrono::duration_cast<std::chrono::nanoseconds>(
-                        std::chrono::system_clock::now().time_since_epoch())
-                        .count();
+  end.cause = cause;
   return end;
 }
 
@@ -220,6 +270,9 @@ int run_rank_command(const std::vector<std::string>& arguments) {
     open_stderr(streams[1]);
   }
 
+  const HeartbeatPage page = HeartbeatPage::create();
+  setenv(HeartbeatPage::kVariable, std::to_string(page.descriptor()).c_str(), 1);
+
   // Nothing may come between here and the point where the child has its own mask and we ignore what is the
   // child's.
   sigset_t all;
@@ -250,8 +303,15 @@ int run_rank_command(const std::vector<std::string>& arguments) {
     }
   }
   write_rank_start(dir, rank);
-  const RankEnd end = to_rank_end(rank, accompany(child, streams, child_signal));
+  const bool others = std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr &&
+                      std::string_view(std::getenv("OMPI_COMM_WORLD_SIZE")) != "1";
+  Accompanied accompanied{child, rank, dir, page, RankWatch(timeout_from_environment(), others)};
+  const RankEnd end = accompany(accompanied, streams, child_signal);
   write_rank_end(dir, end);
+  // Its peers can say what they were waiting for, if mpirun leaves them the time.
+  if (end.signal != 0 && others) {
+    poll(nullptr, 0, kLastWordsMs);
+  }
   return code_for_mpirun(dir, end);
 }
 

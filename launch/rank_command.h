@@ -8,6 +8,8 @@
 //     so that a request during start-up is not lost and kills nobody. Other signals are at their defaults.
 //   - The program is killed when this process dies, as is this process when mpirun does: nobody is left
 //   behind.
+//   - It finds a HeartbeatPage in its environment. A rank that stands still for longer than --timeout is
+//   killed (rank_watch.h).
 //   - On every rank but 0, standard output is a terminal in raw mode (so that lines come at once), not the
 //   user's.
 #pragma once

@@ -11,26 +11,17 @@
 #include <optional>
 #include <stdexcept>
 
-#include "launch/exit_folder.h"
+#include "launch/attempts.h"
 #include "launch/hostfile.h"
-#include "launch/job_signals.h"
 #include "launch/mpirun.h"
 #include "launch/outcome.h"
 #include "launch/program_path.h"
-#include "launch/supervisor.h"
 #include "sampler/data_error.h"
 
 namespace lockstep {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::int64_t monotonic_ns() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  constexpr std::int64_t kNsPerS = 1'000'000'000;
-  return now.tv_sec * kNsPerS + now.tv_nsec;
-}
 
 int usable_cores() {
   cpu_set_t cores;
@@ -84,6 +75,14 @@ fs::path find_mpirun() {
   throw DataError("mpirun is not on the PATH; install the package openmpi-bin (Debian 12, Ubuntu 24.04)");
 }
 
+void check_min_nproc(const RankJob& job, int world_size, int nnodes) {
+  const int least = job.launch.min_nproc;
+  if (least > world_size) {
+    throw std::invalid_argument("--min-nproc: \"" + std::to_string(least) + "\" is more than the " +
+                                std::to_string(world_size) + " ranks to start with; it must be at most that");
+  }
+}
+
 JobPlan make_plan(const RankJob& job) {
   JobPlan plan;
   plan.launch_time_ns = monotonic_ns();
@@ -92,12 +91,17 @@ JobPlan make_plan(const RankJob& job) {
   plan.hostfile = job.launch.hostfile;
   plan.rank_command = {find_rank_program(job).string()};
   plan.rank_command.insert(plan.rank_command.end(), job.arguments.begin(), job.arguments.end());
+  check_min_nproc(job, plan.world_size(), plan.nnodes);
+  if (job.launch.min_nproc > 0 && job.logical_world_size == 0) {
+    plan.rank_command.push_back("--logical-world-size=" + std::to_string(plan.world_size()));
+  }
   plan.lockstep = own_program();
   plan.command_text = job.command_text;
   // One rank needs no mpirun, unless its host or its backend is MPI's business.
   const bool direct = plan.world_size() == 1 && plan.hostfile.empty() && !job.needs_mpirun;
   plan.mpirun = direct ? fs::path() : find_mpirun();
   plan.num_threads = job.num_threads;
+  plan.timeout_s = job.timeout_s;
   plan.cores = usable_cores();
   plan.warm_heap = job.launch.warm_heap == "on";
   plan.is_root = geteuid() == 0;
@@ -111,26 +115,14 @@ void say(const JobPlan& plan, const std::string& line) {
   std::cerr << (plan.stderr_is_terminal ? "\r\x1b[K" : "") << "lockstep: " << line << std::endl;
 }
 
-Outcome run(const JobPlan& planned, const RankJob& job) {
-  const JobSignals signals;  // before anything is made that a signal could leave behind
-  const ExitFolder folder(job.run_dir);
-  JobPlan plan = planned;
-  plan.exit_dir = folder.path();
-  const JobStatus ended =
-      run_job({build_job_command(plan, current_environment()), plan.mpirun.empty(), plan.world_size(),
-               folder.path(), [&](const std::string& line) { say(plan, line); }, job.on_first_signal},
-              signals);
-  JobEnd end;
-  end.world_size = plan.world_size();
-  end.reports = read_exit_reports(folder.path());
-  end.ends = read_rank_ends(folder.path());
-  end.starts = count_rank_starts(folder.path());
-  end.status = ended.status;
-  end.forced = ended.forced;
-  return judge(end);
-}
-
 }  // namespace
+
+std::int64_t monotonic_ns() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  constexpr std::int64_t kNsPerS = 1'000'000'000;
+  return now.tv_sec * kNsPerS + now.tv_nsec;
+}
 
 int run_rank_job(const RankJob& job) {
   const JobPlan plan = make_plan(job);
@@ -139,7 +131,7 @@ int run_rank_job(const RankJob& job) {
     std::cout << to_shell(build_job_command(plan, current), current) << std::endl;
     return 0;
   }
-  const Outcome outcome = run(plan, job);
+  const Outcome outcome = run_attempts(plan, job, [&](const std::string& line) { say(plan, line); });
   if (!outcome.message.empty()) {
     const bool agreed = outcome.code == ExitCode::kPaused || outcome.code == ExitCode::kBudget;
     say(plan, (agreed ? "" : "error: ") + outcome.message);

@@ -151,6 +151,7 @@ class Supervision {
   Supervision(const SupervisedJob& job, pid_t leader) : job_(job), leader_(leader) {}
 
   bool forced() const { return requests_ > 1; }
+  bool asked_to_pause() const { return requests_ > 0; }
 
   void on_signal(int signal) {
     if (signal == SIGCHLD || (signal == SIGHUP && requests_ > 0)) {
@@ -216,7 +217,8 @@ JobStatus run_job(const SupervisedJob& job, const JobSignals& signals) {
   int status = 0;
   waitpid(leader, &status, 0);
   constexpr int kSignalled = 128;
-  return {WIFSIGNALED(status) ? kSignalled + WTERMSIG(status) : WEXITSTATUS(status), supervision.forced()};
+  return {WIFSIGNALED(status) ? kSignalled + WTERMSIG(status) : WEXITSTATUS(status), supervision.forced(),
+          supervision.asked_to_pause()};
 }
 
 }  // namespace lockstep

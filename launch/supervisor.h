@@ -21,8 +21,9 @@ struct SupervisedJob {
 };
 
 struct JobStatus {
-  int status = 0;       // of the command: its exit code, or 128 + the signal that ended it
-  bool forced = false;  // a second signal ended it
+  int status = 0;               // of the command: its exit code, or 128 + the signal that ended it
+  bool forced = false;          // a second signal ended it
+  bool asked_to_pause = false;  // a signal came
 };
 
 // Blocks until the job has ended. The first of `signals` asks the ranks for a pause (SIGUSR1, as soon as all

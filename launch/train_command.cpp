@@ -17,6 +17,10 @@ int run_train_command(const std::vector<std::string>& arguments) {
   job.num_threads = command_line.config.num_threads;
   job.needs_mpirun = command_line.config.backend == "mpi";
   job.run_dir = run_dir_of(command_line.config);
+  job.timeout_s = command_line.config.timeout_s;
+  job.restarts = {command_line.launch.max_restarts, command_line.launch.restart_delay_s};
+  job.logical_world_size = command_line.config.logical_world_size;
+  job.fresh = command_line.config.fresh;
   job.on_first_signal = "pausing after this step; a second signal stops at once";
   return run_rank_job(job);
 }
@@ -27,7 +31,8 @@ std::string train_command_help(const std::vector<std::string>& /*arguments*/) {
          "a\n"
          "checkpoint; the same command continues. A second signal stops it at once.\n"
          "Dashes and underscores in names are the same.\n" +
-         format_help(help_entries(launch_options())) + format_help(train_help_entries()) +
+         format_help(help_entries(launch_options())) + format_help(help_entries(restart_options())) +
+         format_help(train_help_entries()) +
          "\nExit codes: 0 finished, 2 usage, 3 bad input or data, 10 paused (run the same command again),\n"
          "11 a rank, a peer or the network failed (retryable).\n";
 }

@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 
 #include "comm/communicator.h"
@@ -18,6 +19,7 @@ struct Evaluation {
   double loss = 0.0;      // cross entropy, the mean over all answers (samples, or tokens to predict)
   double accuracy = 0.0;  // in [0, 1], of the first head's answers
   std::int64_t samples = 0;
+  bool abandoned = false;  // the rest then says nothing
 };
 
 struct EvaluationOptions {
@@ -25,6 +27,10 @@ struct EvaluationOptions {
   int num_workers = 1;
   Precision precision = Precision::k32True;
   at::Device device = at::kCPU;
+  // On all ranks or on none. Called after each batch, on this rank; true on any rank abandons the evaluation
+  // on all of them, which agree on that every kBatchesPerVote batches.
+  std::function<bool()> wants_to_stop = {};
+  static constexpr std::int64_t kBatchesPerVote = 16;
 };
 
 // Logical rank r of L takes samples r, r + L, r + 2 L, ...: every sample counts once, whatever the numbers,

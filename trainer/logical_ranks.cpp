@@ -50,10 +50,24 @@ void LogicalRanks::seed(std::uint64_t seed) {
   entered_ = 0;
 }
 
-std::vector<at::Tensor> LogicalRanks::gather_random_states(Communicator& communicator) {
+std::vector<at::Tensor> LogicalRanks::own_random_states() const {
   std::vector<at::Tensor> mine;
   for (int index = 0; index < count_; ++index)
     mine.push_back(index == entered_ ? random_state(device_) : states_[static_cast<std::size_t>(index)]);
+  return mine;
+}
+
+void LogicalRanks::set_own_random_states(const std::vector<at::Tensor>& states) {
+  for (int index = count_ - 1; index >= 0; --index) {
+    const at::Tensor& state = states[static_cast<std::size_t>(index)];
+    set_random_state(state, device_);
+    if (count_ > 1) states_[static_cast<std::size_t>(index)] = state;
+  }
+  entered_ = 0;
+}
+
+std::vector<at::Tensor> LogicalRanks::gather_random_states(Communicator& communicator) {
+  const std::vector<at::Tensor> mine = own_random_states();
   const std::int64_t bytes = mine.front().numel();
   const at::Tensor all = at::empty({world_size_, bytes}, mine.front().options());
   communicator.all_gather(all, at::cat(mine))->wait();
@@ -67,12 +81,7 @@ void LogicalRanks::set_random_states(const std::vector<at::Tensor>& states) {
     throw DataError("checkpoint: random states of " + std::to_string(states.size()) + " ranks, not of " +
                     std::to_string(world_size_));
   }
-  for (int index = count_ - 1; index >= 0; --index) {
-    const at::Tensor& state = states[static_cast<std::size_t>(first_ + index)];
-    set_random_state(state, device_);
-    if (count_ > 1) states_[static_cast<std::size_t>(index)] = state;
-  }
-  entered_ = 0;
+  set_own_random_states({states.begin() + first_, states.begin() + first_ + count_});
 }
 
 }  // namespace lockstep

@@ -28,6 +28,9 @@ class LogicalRanks {
   void enter(int index);
   // Each logical rank draws as after torch.manual_seed(seed + rank).
   void seed(std::uint64_t seed);
+  // The generators' states of this process's logical ranks, to go back to.
+  std::vector<at::Tensor> own_random_states() const;
+  void set_own_random_states(const std::vector<at::Tensor>& states);
   // The generators' states of all logical ranks, in rank order, on every rank; a collective.
   std::vector<at::Tensor> gather_random_states(Communicator& communicator);
   // What gather_random_states() returned. Throws DataError if it is not that of so many logical ranks on such

@@ -24,7 +24,7 @@ void print_error(const std::string& message) {
 // told.
 bool report(int rank, const RankEnding& ending) {
   const auto dir = exit_report_dir();
-  return !dir.empty() && write_exit_report(dir, {rank, ending.code, ending.message});
+  return !dir.empty() && write_exit_report(dir, {rank, ending.code, ending.message, ending.peer});
 }
 
 }  // namespace
@@ -65,7 +65,7 @@ int end_rank(int rank, const std::function<RankEnding()>& body) {
   } catch (const DataError& error) {
     leave_alone(rank, {ExitCode::kBadInput, this_rank + error.what()});
   } catch (const CommError& error) {
-    leave_alone(rank, {ExitCode::kPeerFailed, error.what()});  // says which rank by itself
+    leave_alone(rank, {ExitCode::kPeerFailed, error.what(), error.peer()});  // says which rank by itself
   } catch (const std::exception& error) {
     const std::string text = error.what();  // LibTorch's go on with a stack trace
     leave_alone(rank, {ExitCode::kPeerFailed, this_rank + text.substr(0, text.find('\n'))});

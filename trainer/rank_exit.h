@@ -11,7 +11,8 @@ namespace lockstep {
 
 struct RankEnding {
   ExitCode code = ExitCode::kFinished;
-  std::string message;  // one line; empty where there is nothing to say
+  std::string message = {};  // one line; empty where there is nothing to say
+  int peer = -1;             // the other rank that was missing, where that is the failure
 };
 
 // An end that all ranks share: rank 0 says it. To mpirun a reported one is no failure, since it would

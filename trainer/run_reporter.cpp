@@ -15,6 +15,8 @@
 #include "trainer/metrics/metrics_writer.h"
 #include "trainer/metrics/progress_bar.h"
 #include "trainer/report/run_report.h"
+#include "trainer/run_dir/exit_code.h"
+#include "trainer/run_dir/restart_note.h"
 #include "trainer/run_sinks.h"
 
 namespace lockstep {
@@ -26,6 +28,12 @@ std::optional<double> seconds_since_launch() {
       std::getenv("LOCKSTEP_LAUNCH_TIME_NS");  // of the monotonic clock, which processes share
   if (launched == nullptr) return std::nullopt;
   return static_cast<double>(StepTimer::monotonic_ns() - std::atoll(launched)) * 1e-9;
+}
+
+// Since the failure that this attempt makes good for; none where it is no restart.
+std::optional<double> seconds_since_failure(const std::optional<RestartNote>& restart) {
+  if (!restart) return std::nullopt;
+  return static_cast<double>(StepTimer::monotonic_ns() - restart->failed_at_ns) * 1e-9;
 }
 
 // One read of the ledger tells the attempt's number and what earlier ones cost.
@@ -143,6 +151,7 @@ struct RunReporter::State {
   std::int64_t samples_since_record = 0;
   std::optional<double> last_loss;
   double training_began_s = 0.0;
+  const std::optional<RestartNote> restart = read_restart_note(exit_report_dir());
 };
 
 RunReporter::RunReporter(const RunDir& run_dir, RunFacts facts) {
@@ -154,6 +163,10 @@ RunReporter::RunReporter(const RunDir& run_dir, RunFacts facts) {
   state_ = std::make_unique<State>(run_dir, std::move(facts), std::move(history));
   state_->training_began_s = state_->meter.running_s();
   state_->metrics.write(start);
+  if (state_->restart) {
+    state_->metrics.write(EventRecord{"restart", start.step, std::nullopt, std::nullopt, std::nullopt,
+                                      state_->restart->reason, state_->meter.running_s()});
+  }
 }
 
 RunReporter::~RunReporter() = default;
@@ -168,8 +181,9 @@ void RunReporter::warn(const std::string& line) {
 void RunReporter::stepped(const StepReport& step) {
   State& state = *state_;
   if (state.times_of_attempt.steps == 0) {
-    state.metrics.write(EventRecord{"first_step", step.at.step, std::nullopt, seconds_since_launch(), "",
-                                    state.meter.running_s()});
+    state.metrics.write(EventRecord{"first_step", step.at.step, std::nullopt, std::nullopt,
+                                    seconds_since_launch(), "", state.meter.running_s(),
+                                    seconds_since_failure(state.restart)});
   }
   state.times_of_attempt += step.times;
   state.times_since_record += step.times;
@@ -211,8 +225,9 @@ void RunReporter::evaluated(const Position& at, double loss, double accuracy, st
 }
 
 void RunReporter::happened(const std::string& event, const Position& at, const std::string& detail,
-                           std::optional<double> save_time_s) {
-  const EventRecord record{event, at.step, save_time_s, std::nullopt, detail, state_->meter.running_s()};
+                           std::optional<double> save_time_s, std::optional<double> write_time_s) {
+  const EventRecord record{
+      event, at.step, save_time_s, write_time_s, std::nullopt, detail, state_->meter.running_s()};
   state_->metrics.write(record);
   state_->sinks.happened(record);
 }

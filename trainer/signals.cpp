@@ -35,6 +35,10 @@ void install_pause_signals(bool under_launcher) {
   pthread_sigmask(SIG_UNBLOCK, &unblocked, nullptr);
 }
 
+void request_pause() {
+  g_requests.fetch_add(1);
+}
+
 bool pause_requested() {
   return g_requests.load(std::memory_order_relaxed) > 0;
 }

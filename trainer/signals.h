@@ -8,6 +8,8 @@ namespace lockstep {
 // SIGINT after any of them ends the process at once; with one they keep their meaning: it, or mpirun, wants
 // this process gone.
 void install_pause_signals(bool under_launcher);
+// Asks for the same. From any thread.
+void request_pause();
 // True once one of them has arrived. Cheap: to be asked every step.
 bool pause_requested();
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <utility>
 
 #include "comm/sum_rows.h"
@@ -21,15 +22,19 @@ StepAgreement::StepAgreement(CommunicatorPtr communicator, int ranks, int first)
     : communicator_(std::move(communicator)),
       ranks_(ranks),
       first_(first),
-      ballot_(at::zeros({ranks + kDecisionFlagCount}, at::TensorOptions().dtype(at::kDouble))),
+      ballot_(at::zeros({ranks + kDecisionFlagCount + communicator_->world_size()},
+                        at::TensorOptions().dtype(at::kDouble))),
       losses_(ballot_.narrow(0, 0, ranks).view({ranks, 1})),
       sum_(at::zeros({1}, ballot_.options())) {}
 
-void StepAgreement::post(Decision mine, std::span<const double> losses) {
+void StepAgreement::post(Decision mine, std::span<const double> losses, double fingerprint) {
   double* ballot = ballot_.mutable_data_ptr<double>();
   std::fill(ballot, ballot + ranks_, 0.0);
   std::copy(losses.begin(), losses.end(), ballot + first_);
   for (int i = 0; i < kDecisionFlagCount; ++i) ballot[ranks_ + i] = mine.has(flag(i)) ? 1.0 : 0.0;
+  double* fingerprints = ballot + ranks_ + kDecisionFlagCount;
+  std::fill(fingerprints, fingerprints + communicator_->world_size(), 0.0);
+  fingerprints[communicator_->rank()] = fingerprint;
   work_ = communicator_->all_reduce(ballot_);
 }
 
@@ -44,6 +49,13 @@ AgreedStep StepAgreement::wait() {
     ++agreed.first_bad_rank;
   for (int i = 0; i < kDecisionFlagCount; ++i) {
     if (ballot[ranks_ + i] > 0.0) agreed.decision.add(flag(i));
+  }
+  const std::span fingerprints(ballot + ranks_ + kDecisionFlagCount,
+                               static_cast<std::size_t>(communicator_->world_size()));
+  if (std::adjacent_find(fingerprints.begin(), fingerprints.end(), std::not_equal_to<>()) !=
+      fingerprints.end()) {
+    agreed.fingerprints.assign(fingerprints.begin(), fingerprints.end());
+    agreed.decision.add(DecisionFlag::kDrift);
   }
   return agreed;
 }

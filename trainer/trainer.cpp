@@ -12,6 +12,7 @@
 #include "comm/errors.h"
 #include "sampler/data_error.h"
 #include "trainer/config/train_options.h"
+#include "trainer/drift.h"
 #include "trainer/evaluation.h"
 #include "trainer/model_state.h"
 #include "trainer/optim/clip_grad.h"
@@ -69,12 +70,8 @@ Trainer::Trainer(TrainerParts parts)
   logical_ranks_.seed(config_.seed);
   if (parts.checkpoint) restore(*parts.checkpoint);
   if (parts.start) start_from(*parts.start);
-  if (communicator_->rank() == 0) {
-    RunFacts run_facts = facts();
-    run_facts.terminal_columns = parts.terminal_columns;
-    reporter_.emplace(run_dir_, std::move(run_facts));
-    checkpoints_.emplace(run_dir_, config_.keep_checkpoints,
-                         [this](const std::string& line) { reporter_->warn(line); });
+  make_saver(parts);
+  if (reporter_) {
     if (!model_->adaptation().empty())
       reporter_->say(config_.model + " adapted to the data: " + model_->adaptation());
     if (communicator_->world_size() > 1) reporter_->say(how_it_updates());
@@ -166,11 +163,6 @@ bool Trainer::complete() const {
   return state_.step >= total_steps();
 }
 
-std::optional<std::int64_t> Trainer::save_every_steps() const {
-  if (config_.checkpoint_interval == "epoch") return std::nullopt;
-  return std::stoll(config_.checkpoint_interval);
-}
-
 RunFacts Trainer::facts() const {
   RunFacts facts;
   facts.config = config_;
@@ -202,12 +194,14 @@ RunFacts Trainer::facts() const {
 }
 
 ExitCode Trainer::fit() {
-  if (complete()) {
+  if (complete() || stops_early(state_.monitor, monitor_)) {
     if (reporter_) reporter_->say("this run is complete: nothing is left to do");
-    if (state_.batch != 0)
-      run_evaluation();  // what a run that ends in mid-epoch does last is not in its checkpoint
+    // What a run that ends in mid-epoch does last is not in its checkpoint, nor is an evaluation that was
+    // abandoned.
+    if (state_.batch != 0 && !finish_epoch()) return end(ExitCode::kPaused, "paused");
   }
-  while (!complete()) {
+  bool stops = stops_early(state_.monitor, monitor_);
+  while (!complete() && !stops) {
     for (int index = 0; index < logical_ranks_.count(); ++index) {
       Feed& feed = feeds_[static_cast<std::size_t>(index)];
       logical_ranks_.enter(index);
@@ -218,28 +212,36 @@ ExitCode Trainer::fit() {
       const bool pause = train_step() && !complete();  // a run that is complete has nothing to pause
       const auto every = save_every_steps();
       const bool epoch_ends = state_.batch >= batches_per_epoch();
-      if (pause || (every && state_.step % *every == 0 && !epoch_ends)) save();
+      const bool due = save_now_ || (every && state_.step % *every == 0);
+      if (pause || (due && !epoch_ends)) save();
+      saver_->poll();
       if (pause) return end(ExitCode::kPaused, "paused");
     }
-    finish_epoch();
+    if (!finish_epoch()) return end(ExitCode::kPaused, "paused");
+    stops = agree_to_stop_early();
   }
-  return end(ExitCode::kFinished, "finished");
+  return end(ExitCode::kFinished, stops ? "early_stopped" : "finished");
 }
 
 // An epoch's end is a place to go on from: evaluated, counted and saved. A run that max_steps ends in
 // mid-epoch saves before it evaluates, so that going on with more steps draws the numbers that it would have
-// drawn anyway.
-void Trainer::finish_epoch() {
+// drawn anyway. False: a pause was asked for while it evaluated; what is saved is from before that, so that
+// the evaluation is done anew.
+bool Trainer::finish_epoch() {
   if (state_.batch < batches_per_epoch()) {
     save();
-    run_evaluation();
-    return;
+    return run_evaluation();
   }
-  run_evaluation();
+  if (!run_evaluation()) {
+    save();
+    return false;
+  }
+  observe_evaluation();
   step_schedule("epoch");
   ++state_.epoch;
   state_.batch = 0;
   save();
+  return true;
 }
 
 bool Trainer::logs_this_step() const {
@@ -252,11 +254,12 @@ bool Trainer::reads_loss(std::int64_t batches) const {
   const auto every = save_every_steps();
   const bool saves =
       state_.batch + batches >= batches_per_epoch() || (every && (state_.step + 1) % *every == 0);
-  return device_.is_cpu() || logs_this_step() || saves;
+  return device_.is_cpu() || logs_this_step() || saves || save_wanted_;
 }
 
 // Returns whether all ranks have agreed to pause.
 bool Trainer::train_step() {
+  heartbeat_.beat(RankPhase::kTraining, state_.step);
   if (tracer_) {
     tracer_->begin_step(state_.step + 1);
     ddp_->reducer().set_trace(trace());
@@ -273,6 +276,8 @@ bool Trainer::train_step() {
   timer_.begin(StepPart::kExposedCommunication);
   const AgreedStep agreed = agreement_.wait();
   timer_.begin(StepPart::kOptimizer);
+  if (agreed.decision.has(DecisionFlag::kFailure)) stop_for_failure(saver_->settle());
+  if (agreed.decision.has(DecisionFlag::kDrift)) stop_for_drift(agreed.fingerprints);
   if (agreed.decision.has(DecisionFlag::kNonFiniteLoss)) stop_for_bad_loss(agreed.first_bad_rank);
   std::optional<double> grad_norm;
   if (sharded_ != nullptr && (config_.gradient_clip_val > 0.0 || hashes_)) sharded_->average_gradients();
@@ -293,6 +298,8 @@ bool Trainer::train_step() {
   const double lr = optimizer_->lr();
   step_schedule("step");
   if (read_loss) state_.train_loss = agreed.mean_loss;
+  save_wanted_ = save_wanted_ || agreed.decision.has(DecisionFlag::kSave);
+  save_now_ = save_wanted_ && read_loss;
   const StepTimes times = timer_.end_step();
   if (tracer_) tracer_->end_step();
   if (reporter_) {
@@ -354,7 +361,11 @@ void Trainer::vote() {
   if (pause_requested()) mine.add(DecisionFlag::kPause);
   if (!std::all_of(losses_.begin(), losses_.end(), [](double loss) { return std::isfinite(loss); }))
     mine.add(DecisionFlag::kNonFiniteLoss);
-  agreement_.post(mine, losses_);
+  if (saver_->due()) mine.add(DecisionFlag::kSave);
+  if (!saver_->failure().empty()) mine.add(DecisionFlag::kFailure);
+  const std::int64_t every = config_.check_drift_every_n_steps;
+  const bool checks = every > 0 && state_.step > 0 && state_.step % every == 0;
+  agreement_.post(mine, losses_, checks ? fingerprint(parameters_) : 0.0);
 }
 
 void Trainer::stop_for_bad_loss(int rank) {
@@ -369,7 +380,7 @@ void Trainer::stop_for_bad_loss(int rank) {
 // Parameters are equal on all ranks, so all of them come to the same result.
 void Trainer::stop_for_bad_parameters() {
   for (const auto& item : model_->named_parameters()) {
-    if (item.value().detach().isfinite().all().item<bool>()) continue;
+    if (all_finite(item.value())) continue;
     end(ExitCode::kBadInput, "non_finite_parameter");
     throw AgreedStop(ExitCode::kBadInput,
                      "parameter " + item.key() + " is not finite after step " + std::to_string(state_.step) +
@@ -377,59 +388,54 @@ void Trainer::stop_for_bad_parameters() {
   }
 }
 
-void Trainer::run_evaluation() {
+void Trainer::stop_for_drift(const std::vector<double>& fingerprints) {
+  const std::string what = "the parameters after step " + std::to_string(state_.step) +
+                           " are not equal on all ranks: " + describe_drift(fingerprints);
+  if (reporter_) reporter_->happened("drift", position(), what);
+  end(ExitCode::kPeerFailed, "drift");
+  throw AgreedStop(ExitCode::kPeerFailed,
+                   what + "; look at that machine's memory and GPU; a checkpoint of the last " +
+                       std::to_string(config_.check_drift_every_n_steps) +
+                       " steps (--check-drift-every-n-steps) is rank 0's");
+}
+
+// Returns false if all ranks have agreed to abandon it for a pause; nothing has been drawn then.
+bool Trainer::run_evaluation() {
   const auto begin = std::chrono::steady_clock::now();
   const TraceSpan span(trace(), "run", "evaluation");
+  const auto asks_to_stop = [this] {
+    heartbeat_.beat(RankPhase::kEvaluating, state_.step);
+    return pause_requested();
+  };
+  asks_to_stop();
+  const std::vector<at::Tensor> random_states = logical_ranks_.own_random_states();
   ddp_->sync_buffers();
   const Evaluation result = evaluate(*model_, data_.test, *communicator_, logical_ranks_,
                                      {.batch_size = config_.eval_batch_size,
                                       .num_workers = config_.num_workers,
                                       .precision = precision_,
-                                      .device = device_});
+                                      .device = device_,
+                                      .wants_to_stop = asks_to_stop});
+  if (result.abandoned) {
+    logical_ranks_.set_own_random_states(random_states);
+    return false;
+  }
   state_.test_loss = result.loss;
   state_.test_accuracy = result.accuracy;
-  if (!reporter_) return;
+  if (!reporter_) return true;
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   reporter_->evaluated(position(), result.loss, result.accuracy, result.samples, seconds);
-}
-
-// A collective: rank 0 writes what it gathers from all. The others go on at once and meet it at the next
-// collective.
-void Trainer::save() {
-  if (saved_step_ == state_.step && state_.batch != 0) return;
-  const TraceSpan span(trace(), "run", "checkpoint");
-  communicator_->barrier();  // on a GPU a sum that failed shows here, before what it spoilt is saved
-  ddp_->sync_buffers();      // where the last to pass forward here was not logical rank 0
-  stop_for_bad_parameters();
-  saved_step_ = state_.step;
-  state_.random_states = logical_ranks_.gather_random_states(*communicator_);
-  state_.schedule = schedule_identity();
-  state_.schedule_steps = schedule_->steps();
-  state_.lr = schedule_->lr();
-  state_.momentum = schedule_->momentum();
-  state_.optimizer = optimizer_->state();  // a collective where the ranks share it out
-  if (checkpoints_) {
-    const auto begin = std::chrono::steady_clock::now();
-    state_.buckets = ddp_->reducer().history();
-    state_.optimizer_name = optimizer_->name();
-    Checkpoint checkpoint;
-    checkpoint.step = state_.step;
-    for (const auto& [name, tensor] : model_state(*model_))
-      checkpoint.model.emplace_back(name, tensor.to(at::kCPU));
-    checkpoint.train_state = to_ivalue(state_);
-    checkpoints_->save(checkpoint);
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-    reporter_->happened("checkpoint", position(), run_dir_.checkpoint(state_.step).string(), seconds);
-  }
-  state_.random_states.clear();
-  state_.optimizer.clear();
+  return true;
 }
 
 ExitCode Trainer::end(ExitCode code, const std::string& reason) {
+  heartbeat_.beat(RankPhase::kEnding, state_.step);
   if (tracer_) tracer_->finish();
+  settle_before(code);
   communicator_->barrier();  // nobody leaves before the last save is done
   if (reporter_) {
-    const std::string checkpoint = saved_step_ ? run_dir_.checkpoint(*saved_step_).string() : "";
+    const auto saved = saver_->last_complete();
+    const std::string checkpoint = saved ? run_dir_.checkpoint(*saved).string() : "";
     reporter_->finished(reason, static_cast<int>(code), position(), state_.train_loss, state_.test_loss,
                         state_.test_accuracy, checkpoint);
   }

@@ -22,8 +22,10 @@
 #include "trainer/optim/sharded_optimizer.h"
 #include "trainer/precision.h"
 #include "trainer/run_dir/exit_code.h"
+#include "trainer/run_dir/heartbeat.h"
 #include "trainer/run_dir/run_dir.h"
 #include "trainer/run_reporter.h"
+#include "trainer/saver.h"
 #include "trainer/step_agreement.h"
 #include "trainer/trace/step_tracer.h"
 #include "trainer/train_state.h"
@@ -45,6 +47,7 @@ struct TrainerParts {
   std::optional<TrainState> start;
   RunDir run_dir;
   int terminal_columns = 0;
+  int nodes = 1;  // machines that the ranks run on
 };
 
 // One per process. Every rank makes one with the same configuration and calls fit() once; both are
@@ -58,7 +61,7 @@ class Trainer {
 
   // Trains until the run is complete or all ranks have decided to stop; saves on the way. Returns kFinished
   // or kPaused. Throws DataError for a loss that is not finite (nothing is saved then), CommError when a peer
-  // fails.
+  // fails. Throws AgreedStop (kPeerFailed) when a checkpoint can no longer be written.
   ExitCode fit();
   // Optimizer steps done.
   std::int64_t step() const { return state_.step; }
@@ -68,6 +71,8 @@ class Trainer {
   void start_from(const TrainState& start);
   void announce(const TrainState& start);
   void save();
+  void settle_before(ExitCode code);
+  void make_saver(const TrainerParts& parts);
   bool train_step();
   void make_tracer();
   void make_hashes();
@@ -83,8 +88,12 @@ class Trainer {
   void vote();
   void stop_for_bad_loss(int rank);
   void stop_for_bad_parameters();
-  void run_evaluation();
-  void finish_epoch();
+  [[noreturn]] void stop_for_failure(const std::string& failure);
+  void observe_evaluation();
+  bool agree_to_stop_early();
+  void stop_for_drift(const std::vector<double>& fingerprints);
+  bool run_evaluation();
+  bool finish_epoch();
   bool complete() const;
   std::int64_t batches_per_epoch() const;
   std::int64_t steps_per_epoch() const;
@@ -118,12 +127,16 @@ class Trainer {
   StepAgreement agreement_;
   std::vector<double> losses_;  // of this step, by logical rank of this process
   StepTimer timer_;
+  HeartbeatPage heartbeat_ = HeartbeatPage::from_environment();
   std::optional<StepTracer> tracer_;    // with --trace
   std::optional<HashRecorder> hashes_;  // with --record-hashes
   TrainState state_;
-  std::optional<CheckpointManager> checkpoints_;  // rank 0
-  std::optional<RunReporter> reporter_;           // rank 0
+  std::optional<RunReporter> reporter_;  // rank 0
+  std::optional<Saver> saver_;
+  MonitorOptions monitor_;
   std::optional<std::int64_t> saved_step_;
+  bool save_wanted_ = false;  // agreed on, and done after the first step whose loss is read
+  bool save_now_ = false;     // after the step just done
 };
 
 }  // namespace lockstep

@@ -6,11 +6,16 @@
 //   await_pause FILE                 unblocks SIGUSR1, waits for one and touches FILE
 //   sleep SECONDS · deaf SECONDS     deaf: and ignores SIGTERM
 //   raise SIGNAL · report CODE [MESSAGE] · exit CODE
+//   beat STEP                        its heart beats while it trains, after so many steps
+//   note                             prints the reason of the restart that this is
+//   checkpoint RUN STEP · set_aside RUN   what the trainer would leave there and do
+//   attempt N STEP...                a step for the N-th attempt only
 #include <unistd.h>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <map>
@@ -19,6 +24,9 @@
 #include <thread>
 
 #include "trainer/run_dir/exit_code.h"
+#include "trainer/run_dir/heartbeat.h"
+#include "trainer/run_dir/restart_note.h"
+#include "trainer/run_dir/run_dir.h"
 
 namespace {
 
@@ -84,6 +92,28 @@ void print_arguments(int argc, char** argv) {
   std::cout << std::flush;
 }
 
+void beat(const std::string& step) {
+  static lockstep::HeartbeatPage page = lockstep::HeartbeatPage::from_environment();
+  page.beat(lockstep::RankPhase::kTraining, std::stoll(step));
+}
+
+void make_checkpoint(const std::string& argument) {
+  std::istringstream words(argument);
+  std::string run;
+  long step = 0;
+  words >> run >> step;
+  const auto folder = lockstep::RunDir(run).checkpoint(step);
+  std::filesystem::create_directories(folder);
+  std::ofstream(folder / "meta.json") << "{}";
+}
+
+// The rest of `step` if it is meant for this attempt.
+std::string for_this_attempt(const std::string& step) {
+  const std::string prefix = lockstep::exit_report_dir().filename().string().replace(7, 1, " ") + " ";
+  if (!step.starts_with("attempt ")) return step;
+  return step.starts_with(prefix) ? step.substr(prefix.size()) : "";
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -92,7 +122,9 @@ int main(int argc, char** argv) {
     script = variable("FAKE_RANK");
   }
   std::istringstream steps(script);
-  for (std::string step; std::getline(steps, step, ';');) {
+  for (std::string line; std::getline(steps, line, ';');) {
+    const std::string step = for_this_attempt(line);
+    if (step.empty()) continue;
     const std::string word = step.substr(0, step.find(' '));
     const std::string argument = step.size() > word.size() ? step.substr(word.size() + 1) : "";
     if (word == "print") {
@@ -116,6 +148,15 @@ int main(int argc, char** argv) {
       std::raise(std::stoi(argument));
     } else if (word == "report") {
       report(argument);
+    } else if (word == "beat") {
+      beat(argument);
+    } else if (word == "note") {
+      const auto note = lockstep::read_restart_note(lockstep::exit_report_dir());
+      std::cout << "note: " << (note ? note->reason : "none") << std::endl;
+    } else if (word == "checkpoint") {
+      make_checkpoint(argument);
+    } else if (word == "set_aside") {
+      lockstep::RunDir(argument).set_aside();
     } else if (word == "exit") {
       return std::stoi(argument);
     } else {

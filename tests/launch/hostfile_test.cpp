@@ -26,5 +26,12 @@ TEST(Hostfile, RefusesNothing) {
   EXPECT_THROW(count_hosts("/tmp"), DataError);
 }
 
+TEST(Hostfile, GivesTheLinesOfSomeHosts) {
+  const TemporaryFolder folder;
+  write_text(folder.path() / "hosts", "# all\na slots=2\nb # spare\n\na slots=1\nc\n");
+  EXPECT_EQ(lines_of_hosts(folder.path() / "hosts", {0, 2}), "a slots=2\na slots=1\nc\n");
+  EXPECT_EQ(lines_of_hosts(folder.path() / "hosts", {1}), "b # spare\n");
+}
+
 }  // namespace
 }  // namespace lockstep

@@ -1,20 +1,22 @@
 #include "launch/outcome.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <csignal>
+#include <cstdlib>
 
 namespace lockstep {
 namespace {
 
 ExitReport report(int rank, int code, const std::string& message = "") {
-  return {rank, static_cast<ExitCode>(code), message};
+  return {rank, static_cast<ExitCode>(code), message, -1};
 }
 RankEnd left(int rank, int code) {
-  return {rank, code, 0, 0};
+  return {rank, code, 0, 0, -1, "", ""};
 }
 RankEnd killed(int rank, int signal) {
-  return {rank, 0, signal, 0};
+  return {rank, 0, signal, 0, -1, "", ""};
 }
 
 JobEnd job_end(int world_size, std::vector<ExitReport> reports, std::vector<RankEnd> ends, int status,
@@ -122,6 +124,36 @@ TEST(Outcome, SignalsByName) {
   EXPECT_EQ(describe_signal(SIGSEGV), "signal 11 (SIGSEGV)");
   EXPECT_EQ(describe_signal(SIGABRT), "signal 6 (SIGABRT)");
   EXPECT_EQ(describe_signal(SIGRTMIN + 5), "signal " + std::to_string(SIGRTMIN + 5));
+}
+
+TEST(Outcome, SaysWhereAndWhenARankWasLostAndWhoItWas) {
+  RankEnd end = killed(1, SIGKILL);
+  end.where = "in step 7";
+  JobEnd job = job_end(2, {report(0, 11, "rank 0: exchange #9: rank 1 is gone")}, {end}, 137);
+  expect_outcome(job, 11,
+                 "rank 1 was ended by signal 9 (SIGKILL: by hand, or because memory ran out), in step 7; "
+                 "rank 0: exchange #9: rank 1 is gone");
+  EXPECT_EQ(judge(job).rank, 1);
+  setenv("TZ", "UTC", 1);
+  job.ends[0].ended_at_ns = 1'700'000'000'000'000'000;
+  EXPECT_THAT(judge(job).message, testing::HasSubstr("ran out) at 22:13:20, in step 7; rank 0"));
+  EXPECT_EQ(judge(job).failed_at_ns, 1'700'000'000'000'000'000);
+}
+
+TEST(Outcome, ARankThatStoodStillIsTheCauseOfWhatItsEndBrought) {
+  RankEnd still = killed(2, SIGSTOP);
+  still.cause = "was stopped by signal 19 (SIGSTOP)";
+  const JobEnd job = job_end(3, {report(0, 11, "rank 0: all_reduce #7 timed out")},
+                             {killed(1, SIGKILL), left(0, 11), still}, 11);
+  expect_outcome(job, 11, "rank 2 was stopped by signal 19 (SIGSTOP); rank 0: all_reduce #7 timed out");
+  EXPECT_EQ(judge(job).rank, 2);
+}
+
+TEST(Outcome, APeerThatIsBlamedIsTheOneThatFailed) {
+  ExitReport blames = report(0, 11, "rank 0: all_reduce #7 timed out, waiting for rank 2");
+  blames.peer = 2;
+  EXPECT_EQ(judge(job_end(3, {blames}, {left(0, 11)}, 11)).rank, 2);
+  EXPECT_EQ(judge(job_end(3, {report(1, 11, "rank 1: disk full")}, {left(1, 11)}, 11)).rank, 1);
 }
 
 }  // namespace

@@ -125,5 +125,42 @@ TEST(EvaluateTest, LogicalRanksGiveTheSameBitsOnAnyNumberOfRanks) {
   EXPECT_EQ(losses, std::vector<double>(4, losses.front()));
 }
 
+// The wish of one rank, early or late, in an evaluation whose ranks have different numbers of batches.
+TEST(EvaluateTest, OneRanksWishAbandonsItOnAll) {
+  constexpr std::int64_t kSize = 3 * 40 + 1;  // with batches of 1: rank 0 has 41, the others 40
+  for (const int wisher : {0, 2}) {
+    for (const int at_batch : {1, 20}) {
+      testing::run_ranks(3, [&](Communicator& comm) {
+        AlwaysOne model;
+        LogicalRanks ranks(0, comm, at::kCPU);
+        int batches = 0;
+        const Evaluation result = evaluate(model, std::make_shared<Numbers>(kSize), comm, ranks,
+                                           {.batch_size = 1, .wants_to_stop = [&] {
+                                              return ++batches >= at_batch && comm.rank() == wisher;
+                                            }});
+        EXPECT_TRUE(result.abandoned);
+        EXPECT_EQ(batches, at_batch == 1 ? 16 : 32);  // votes come every 16 batches
+        EXPECT_TRUE(model.is_training());
+      });
+    }
+  }
+}
+
+TEST(EvaluateTest, VotesLeaveTheResultAlone) {
+  for (const int world_size : {1, 2, 3}) {
+    testing::run_ranks(world_size, [&](Communicator& comm) {
+      Waves model;
+      LogicalRanks ranks(6, comm, at::kCPU);
+      const auto data = std::make_shared<Numbers>(101);
+      const Evaluation without = evaluate(model, data, comm, ranks, {.batch_size = 1});
+      const Evaluation with =
+          evaluate(model, data, comm, ranks, {.batch_size = 1, .wants_to_stop = [] { return false; }});
+      EXPECT_FALSE(with.abandoned);
+      EXPECT_EQ(with.loss, without.loss);
+      EXPECT_EQ(with.accuracy, without.accuracy);
+    });
+  }
+}
+
 }  // namespace
 }  // namespace lockstep

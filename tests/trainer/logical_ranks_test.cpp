@@ -82,5 +82,26 @@ TEST(LogicalRanksTest, ProcessesHaveBlocksOfThem) {
   });
 }
 
+TEST(LogicalRanksTest, OnesOwnStatesAreGoneBackTo) {
+  testing::run_ranks(1, [](Communicator& comm) {
+    LogicalRanks ranks(3, comm, at::kCPU);
+    ranks.seed(kSeed);
+    for (const int index : {0, 1, 2}) {
+      ranks.enter(index);
+      draw_two();
+    }
+    const auto states = ranks.own_random_states();
+    for (const int index : {1, 0}) {
+      ranks.enter(index);
+      draw_two();
+    }
+    ranks.set_own_random_states(states);
+    for (const int index : {1, 0, 2}) {
+      ranks.enter(index);
+      EXPECT_EQ(draw_two(), drawn_later(index)) << index;
+    }
+  });
+}
+
 }  // namespace
 }  // namespace lockstep

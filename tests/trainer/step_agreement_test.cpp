@@ -71,6 +71,23 @@ TEST(StepAgreementTest, TheMeanHasTheSameBitsWhoeverHasTheLosses) {
   EXPECT_EQ(means, std::vector<double>(4, sum / 6));
 }
 
+TEST(StepAgreementTest, FingerprintsThatDifferAreDrift) {
+  constexpr double kLargest = 9007199254740991.0;  // 2^53 - 1
+  testing::run_ranks(3, [](Communicator& comm) {
+    StepAgreement agreement(borrow(comm), 3, comm.rank());
+    const double loss[] = {0.5};
+    agreement.post({}, loss, kLargest);
+    EXPECT_TRUE(agreement.wait().decision.empty());
+    agreement.post({}, loss);  // a step that compares nothing
+    EXPECT_TRUE(agreement.wait().decision.empty());
+    agreement.post({}, loss, comm.rank() == 1 ? kLargest - 1 : kLargest);
+    const AgreedStep agreed = agreement.wait();
+    EXPECT_TRUE(agreed.decision.has(DecisionFlag::kDrift));
+    EXPECT_EQ(agreed.fingerprints, (std::vector<double>{kLargest, kLargest - 1, kLargest}));
+    EXPECT_EQ(agreed.mean_loss, 0.5);
+  });
+}
+
 TEST(DecisionTest, EveryFlagHasABitOfItsOwn) {
   Decision decision;
   for (int i = 0; i < kDecisionFlagCount; ++i) {

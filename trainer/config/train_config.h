@@ -69,6 +69,11 @@ struct TrainConfig {
   std::string master_addr;               // gloo's rendezvous; empty: MASTER_ADDR
   int master_port = 0;                   // 0: MASTER_PORT
 
+  // What it survives.
+  std::string notices = "auto";                // auto | off | aws | gcp | azure: who says that a machine goes
+  std::string notices_url;                     // empty: the cloud's own metadata service
+  std::int64_t check_drift_every_n_steps = 0;  // 0: never
+
   // What it leaves behind.
   std::string init_from;                      // weights, or a Python checkpoint, to start from
   std::string run_dir;                        // empty: runs/<model>-<data>

@@ -21,6 +21,7 @@ constexpr double kLongestTimeoutS = 1e6;  // 11 days; a longer wait for a peer i
 constexpr const char* kWhat = "Model and data";
 constexpr const char* kOptimisation = "Optimisation";
 constexpr const char* kWhere = "Where and how it runs";
+constexpr const char* kSurvives = "What it survives";
 constexpr const char* kLeaves = "What it leaves behind";
 constexpr const char* kCost = "Cost";
 
@@ -155,6 +156,18 @@ std::vector<Option<TrainConfig>> make_options() {
       {"master-port", kWhere, &C::master_port, "PORT", "TCP port where gloo's ranks meet",
        integer_between(0, 65535), "$MASTER_PORT"},
 
+      {"notices", kSurvives, &C::notices, "NAME",
+       "Whose word pauses the run when a machine is about to be taken away: auto (the cloud that it is in, "
+       "if any), "
+       "off, aws, gcp or azure. Slurm's is a signal, and needs none",
+       one_of({"auto", "off", "aws", "gcp", "azure"})},
+      {"notices-url", kSurvives, &C::notices_url, "URL", "Where that is asked for", any_line(),
+       "the cloud's metadata service"},
+      {"check-drift-every-n-steps", kSurvives, &C::check_drift_every_n_steps, "N",
+       "Optimizer steps between two comparisons of all ranks' parameters, which end the run if they differ; "
+       "0: never",
+       integer_between(0, kMostInt64)},
+
       {"init-from", kLeaves, &C::init_from, "FILE",
        "Weights for a new run: safetensors or torch.save, or a Python checkpoint {model, optimizer, step}",
        any_line(), "initialised from --seed"},
@@ -203,8 +216,8 @@ std::vector<Option<TrainConfig>> make_options() {
   auto checkpoints = checkpoint_option_rows(kLeaves);
   options.insert(logging, checkpoints.begin(), checkpoints.end());
   for (auto& option : options) {
-    static const std::vector<std::string> may_differ = {"num-workers", "progress-bar", "master-addr",
-                                                        "master-port", "no-report"};
+    static const std::vector<std::string> may_differ = {
+        "num-workers", "progress-bar", "notices", "notices-url", "master-addr", "master-port", "no-report"};
     option.same_on_all_ranks =
         std::find(may_differ.begin(), may_differ.end(), option.name) == may_differ.end();
     option.recorded = option.name != "resume" && option.name != "fresh";

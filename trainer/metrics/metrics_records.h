@@ -68,12 +68,15 @@ struct EvalRecord {
 
 // Something that happened once.
 struct EventRecord {
-  std::string event;  // "checkpoint", "resume", "first_step", "stop"
+  std::string event;  // "checkpoint", "resume", "restart", "first_step", "stop"
   std::int64_t step = 0;
   std::optional<double> save_time_s;     // checkpoint: how long training stood still for it
+  std::optional<double> write_time_s;    // checkpoint: how long it then took to bring it to the disk
   std::optional<double> since_launch_s;  // first_step: from the start of the command to the end of that step
   std::string detail;                    // for people; left out if empty
   double elapsed_s = 0.0;
+  // first_step after a restart: from the failure to the end of that step.
+  std::optional<double> since_failure_s = {};
 };
 
 // An attempt ends in good order. A file whose last attempt has none was killed.

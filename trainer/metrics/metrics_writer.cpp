@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <fstream>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <string_view>
 #include <utility>
@@ -15,9 +16,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// `kind` comes first in every line, so that readers can tell lines apart without parsing them.
-constexpr std::string_view kStartOfStartLine = R"({"kind":"start",)";
-constexpr std::size_t kLongestStartLine = 1 << 20;
+constexpr std::size_t kLongestLine = 1 << 20;  // that is read back
 
 Json line_of(const char* kind, int attempt) {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
@@ -47,6 +46,29 @@ void put_spend(Json& line, const Spend& spend) {
   line["gpu_hours"] = spend.gpu_hours;
 }
 
+// `kind` comes first in every line, so that readers can tell lines apart without parsing them. What is no
+// whole line of ours is passed over.
+template <class Visit>
+void for_each_line_of(const char* kind, const std::filesystem::path& file, const Visit& visit) {
+  const std::string start = std::string(R"({"kind":")") + kind + "\",";
+  std::ifstream input(file, std::ios::binary);
+  std::string line;
+  while (std::getline(input, line) && !input.eof()) {
+    if (!line.starts_with(start) || line.size() > kLongestLine) continue;
+    const Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (json.is_object()) visit(json);
+  }
+}
+
+// None where the field is missing, no count, or larger than `most`.
+std::optional<std::int64_t> count_in(const Json& line, const char* field, std::int64_t most) {
+  const auto value = line.find(field);
+  if (value == line.end() || !value->is_number_unsigned()) return std::nullopt;
+  const auto count = value->get<std::uint64_t>();
+  if (count > static_cast<std::uint64_t>(most)) return std::nullopt;
+  return static_cast<std::int64_t>(count);
+}
+
 // Bytes that are no UTF-8 (a path may hold any) are replaced.
 std::string text_of(const Json& line) {
   return line.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -55,17 +77,20 @@ std::string text_of(const Json& line) {
 }  // namespace
 
 int last_metrics_attempt(const std::filesystem::path& file) {
-  std::ifstream input(file, std::ios::binary);
-  int last = 0;
-  std::string line;
-  while (std::getline(input, line) && !input.eof()) {
-    if (!line.starts_with(kStartOfStartLine) || line.size() > kLongestStartLine) continue;
-    const Json start = Json::parse(line, nullptr, /*allow_exceptions=*/false);
-    const auto attempt = start.is_object() ? start.find("attempt") : start.end();
-    if (attempt == start.end() || !attempt->is_number_unsigned()) continue;
-    const auto number = attempt->get<std::uint64_t>();
-    if (number <= 1'000'000'000) last = std::max(last, static_cast<int>(number));
-  }
+  std::int64_t last = 0;
+  for_each_line_of("start", file, [&](const Json& start) {
+    last = std::max(last, count_in(start, "attempt", 1'000'000'000).value_or(0));
+  });
+  return static_cast<int>(last);
+}
+
+std::optional<std::int64_t> last_metrics_checkpoint(const std::filesystem::path& file) {
+  std::optional<std::int64_t> last;
+  for_each_line_of("event", file, [&](const Json& event) {
+    const auto name = event.find("event");
+    if (name != event.end() && *name == "checkpoint")
+      last = std::max(last, count_in(event, "step", std::numeric_limits<std::int64_t>::max()));
+  });
   return last;
 }
 
@@ -139,7 +164,9 @@ void MetricsWriter::write(const EventRecord& record) {
   line["event"] = record.event;
   line["step"] = record.step;
   put_number(line, "save_time_s", record.save_time_s);
+  put_number(line, "write_time_s", record.write_time_s);
   put_number(line, "since_launch_s", record.since_launch_s);
+  put_number(line, "since_failure_s", record.since_failure_s);
   if (!record.detail.empty()) line["detail"] = record.detail;
   line["elapsed_s"] = record.elapsed_s;
   write_line(text_of(line));

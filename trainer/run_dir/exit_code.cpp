@@ -1,4 +1,5 @@
-// A report is one JSON object: {"rank":1,"code":3,"message":"..."}. Readers trust nothing in it.
+// A report is one JSON object: {"rank":1,"code":3,"message":"..."}, and "peer" where one is to blame. Readers
+// trust nothing in it.
 #include "trainer/run_dir/exit_code.h"
 
 #include <algorithm>
@@ -61,8 +62,10 @@ std::optional<ExitReport> read_report_file(const std::filesystem::path& file) {
       file.filename() != report_file("", static_cast<int>(rank)).filename()) {
     return std::nullopt;
   }
+  const auto peer = json.value("peer", nlohmann::json());
+  const bool has_peer = peer.is_number_unsigned() && peer.get<std::uint64_t>() < kMostRanks;
   return ExitReport{static_cast<int>(rank), static_cast<ExitCode>(code),
-                    to_one_line(json["message"].get<std::string>())};
+                    to_one_line(json["message"].get<std::string>()), has_peer ? peer.get<int>() : -1};
 }
 
 }  // namespace
@@ -74,9 +77,10 @@ std::filesystem::path exit_report_dir() {
 
 bool write_exit_report(const std::filesystem::path& dir, const ExitReport& report) noexcept {
   try {
-    const nlohmann::json json = {{"rank", report.rank},
-                                 {"code", static_cast<int>(report.code)},
-                                 {"message", to_one_line(report.message)}};
+    nlohmann::json json = {{"rank", report.rank},
+                           {"code", static_cast<int>(report.code)},
+                           {"message", to_one_line(report.message)}};
+    if (report.peer >= 0) json["peer"] = report.peer;
     // A message may quote bytes of a damaged file: what is no UTF-8 is replaced rather than refused.
     constexpr auto kReplace = nlohmann::json::error_handler_t::replace;
     write_file_atomically(report_file(dir, report.rank), json.dump(-1, ' ', false, kReplace) + "\n");

@@ -23,6 +23,7 @@ struct ExitReport {
   int rank = 0;
   ExitCode code = ExitCode::kFinished;
   std::string message;  // one line; empty for kFinished
+  int peer = -1;        // the other rank that was missing, where that is the failure
 };
 
 // The folder that the launcher named in LOCKSTEP_EXIT_DIR; empty where nobody waits for reports.

@@ -39,6 +39,11 @@ std::string zero_padded(std::int64_t number, std::size_t digits) {
   return std::string(digits - std::min(digits, text.size()), '0') + text;
 }
 
+bool is_there(const fs::path& path) {
+  std::error_code error;
+  return fs::exists(fs::symlink_status(path, error));
+}
+
 void sync_folder(const fs::path& folder) {
   const int fd = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0 || fsync(fd) != 0) {
@@ -49,15 +54,6 @@ void sync_folder(const fs::path& folder) {
     throw fs::filesystem_error("cannot be synced", folder, std::error_code(error, std::generic_category()));
   }
   close(fd);
-}
-
-fs::path next_previous(const fs::path& previous) {
-  constexpr std::size_t kDigits = 4;
-  std::int64_t newest = 0;
-  for (const auto& entry : fs::directory_iterator(previous)) {
-    newest = std::max(newest, to_number(entry.path().filename().string()).value_or(0));
-  }
-  return previous / zero_padded(newest + 1, kDigits);
 }
 
 }  // namespace
@@ -107,18 +103,32 @@ std::vector<std::int64_t> RunDir::checkpoint_steps() const {
   return steps;
 }
 
+bool RunDir::holds_a_run() const {
+  return std::any_of(kLeftBehind.begin(), kLeftBehind.end(),
+                     [&](const char* name) { return is_there(root_ / name); });
+}
+
+std::int64_t RunDir::newest_previous() const {
+  std::int64_t newest = 0;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(root_ / "previous", error)) {
+    newest = std::max(newest, to_number(entry.path().filename().string()).value_or(0));
+  }
+  return newest;
+}
+
 fs::path RunDir::set_aside() const {
-  const auto there = [&](const char* name) { return fs::exists(fs::symlink_status(root_ / name)); };
-  if (std::none_of(kLeftBehind.begin(), kLeftBehind.end(), there)) {
+  if (!holds_a_run()) {
     return {};
   }
   try {
     const fs::path previous = root_ / "previous";
     fs::create_directories(previous);
-    const fs::path kept = next_previous(previous);
+    constexpr std::size_t kDigits = 4;
+    const fs::path kept = previous / zero_padded(newest_previous() + 1, kDigits);
     fs::create_directory(kept);
     for (const char* name : kLeftBehind) {
-      if (there(name)) {
+      if (is_there(root_ / name)) {
         fs::rename(root_ / name, kept / name);
       }
     }

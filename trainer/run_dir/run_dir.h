@@ -35,6 +35,10 @@ class RunDir {
   // For --fresh: moves what a run left behind into root/previous/<NNNN>; returns that folder, or an empty
   // path if there was nothing to move.
   std::filesystem::path set_aside() const;
+  // Whether there is anything for set_aside() to move, and the number of the newest folder that it made (0:
+  // none).
+  bool holds_a_run() const;
+  std::int64_t newest_previous() const;
 
  private:
   std::filesystem::path root_;

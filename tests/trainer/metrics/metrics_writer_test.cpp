@@ -144,12 +144,14 @@ TEST_F(MetricsWriterTest, WritesEvaluationsEventsAndTheEnd) {
   metrics.write(EventRecord{.event = "checkpoint",
                             .step = 938,
                             .save_time_s = 0.25,
+                            .write_time_s = 1.5,
                             .since_launch_s = {},
                             .detail = "",
                             .elapsed_s = 61.0});
   metrics.write(EventRecord{.event = "stop",
                             .step = 940,
                             .save_time_s = {},
+                            .write_time_s = {},
                             .since_launch_s = {},
                             .detail = "a\nb\xff",
                             .elapsed_s = 62.0});
@@ -166,6 +168,7 @@ TEST_F(MetricsWriterTest, WritesEvaluationsEventsAndTheEnd) {
   EXPECT_EQ(written[1]["kind"], "event");
   EXPECT_EQ(written[1]["event"], "checkpoint");
   EXPECT_EQ(written[1]["save_time_s"], 0.25);
+  EXPECT_EQ(written[1]["write_time_s"], 1.5);
   EXPECT_FALSE(written[1].contains("detail"));
   EXPECT_FALSE(written[2].contains("save_time_s"));
   EXPECT_EQ(written[2]["detail"], "a\nb\xef\xbf\xbd");
@@ -205,6 +208,35 @@ TEST_F(MetricsWriterTest, PassesOverLinesThatAreNoStarts) {
              "{\"kind\":\"start\",broken\n"
              "{\"kind\":\"train\",\"attempt\":8}\n\n");
   EXPECT_EQ(last_metrics_attempt(file_), 7);
+}
+
+TEST_F(MetricsWriterTest, TellsOfTheLastCheckpoint) {
+  EXPECT_EQ(last_metrics_checkpoint(file_), std::nullopt);
+  MetricsWriter metrics = writer();
+  metrics.write(EventRecord{.event = "first_step",
+                            .step = 1,
+                            .save_time_s = {},
+                            .write_time_s = {},
+                            .since_launch_s = 0.5,
+                            .detail = "",
+                            .elapsed_s = 1.0});
+  EXPECT_EQ(last_metrics_checkpoint(file_), std::nullopt);
+  for (const std::int64_t step : {20, 10}) {
+    metrics.write(EventRecord{.event = "checkpoint",
+                              .step = step,
+                              .save_time_s = 0.1,
+                              .write_time_s = 0.2,
+                              .since_launch_s = {},
+                              .detail = "",
+                              .elapsed_s = 1.0});
+  }
+  EXPECT_EQ(last_metrics_checkpoint(file_), 20);
+  write_text(file_, read_text(file_) +
+                        "{\"kind\":\"event\",\"event\":\"checkpoint\",\"step\":-5}\n"
+                        "{\"kind\":\"event\",\"event\":\"checkpoint\"}\n"
+                        "{\"kind\":\"train\",\"event\":\"checkpoint\",\"step\":70}\n"
+                        "{\"kind\":\"event\",\"event\":\"checkpoint\",\"step\":90}");
+  EXPECT_EQ(last_metrics_checkpoint(file_), 20);
 }
 
 TEST_F(MetricsWriterTest, WarnsOnceAndGoesOnWhereItCannotWrite) {

@@ -1,0 +1,240 @@
+"""Ranks that are killed, stopped or spoilt, machines that are taken away, and runs that go on all the same: to the same bits."""
+
+import http.server
+import json
+import os
+import signal
+import threading
+import time
+import unittest
+
+from resume_test import rank_pids, start, wait_for
+from run import BIN, RunTest, model_digest, newest_checkpoint, records, run
+
+# 64 steps an epoch on 2 ranks.
+MLP = ["--model", "mlp", "--data", "synthetic", "--synthetic-samples", "2048", "--batch-size", "16", "--log-every-n-steps", "1"]
+
+
+def events(run_dir, name):
+    return [r for r in records(run_dir, "event") if r["event"] == name]
+
+
+class SurvivingTest(RunTest):
+    def start(self, name, ranks, *options):
+        process = start(self.folder / name, ranks, *options)
+        self.addCleanup(process.kill)
+        return process
+
+    def wait_for_step(self, name, step):
+        def reached():
+            try:
+                return [r for r in records(self.folder / name, "train") if r["step"] >= step]
+            except (FileNotFoundError, json.JSONDecodeError):
+                return None
+        return wait_for(reached)
+
+    def finish(self, process, code=0, timeout=90):
+        output, _ = process.communicate(timeout=timeout)
+        self.assertEqual(process.returncode, code, output)
+        return output
+
+    def assert_same_weights(self, *names):
+        self.assertEqual(len({model_digest(self.folder / name) for name in names}), 1)
+
+
+class RestartTest(SurvivingTest):
+    LONG = [*MLP, "--max-epochs", "12", "--checkpoint-interval", "20"]
+
+    def test_a_killed_rank_is_replaced_and_the_run_ends_with_the_same_bits(self):
+        process = self.start("run", 2, *self.LONG, "--max-restarts", "3")
+        self.wait_for_step("run", 45)
+        killed = time.time()
+        os.kill(rank_pids(self.folder / "run")[1], signal.SIGKILL)
+        output = self.finish(process)
+        self.assertRegex(output, r"lockstep: rank 1 was ended by signal 9 \(SIGKILL.*\) at \d\d:\d\d:\d\d, in step \d+")
+        self.assertRegex(output, r"restart 1 of 3 in 1 s, from the checkpoint of step \d+")
+        self.train("whole", 2, *self.LONG)
+        self.assert_same_weights("run", "whole")
+        restart = events(self.folder / "run", "restart")
+        self.assertEqual(len(restart), 1)
+        self.assertIn("rank 1 was ended by signal 9", restart[0]["detail"])
+        first_step = events(self.folder / "run", "first_step")[-1]
+        print(f"from the death to the first new step: {first_step['since_failure_s']:.2f} s")
+        self.assertLess(first_step["since_failure_s"], 10)
+        self.assertAlmostEqual(first_step["since_failure_s"], first_step["time_unix_s"] - killed, delta=1)
+
+    def test_a_stopped_rank_is_named_with_the_collective_that_waited_for_it(self):
+        process = self.start("run", 2, *self.LONG, "--timeout", "2", "--max-restarts", "1")
+        self.wait_for_step("run", 25)
+        os.kill(rank_pids(self.folder / "run")[1], signal.SIGSTOP)
+        begin = time.monotonic()
+        output = self.finish(process)
+        self.assertLess(time.monotonic() - begin, 40)
+        self.assertRegex(output, r"rank 1 was stopped by signal 19 \(SIGSTOP\) at [\d:]+, in step \d+; "
+                                 r"rank 0: \w+ #\d+ \(.*\) timed out after 2 s, waiting for rank 1")
+        self.assertEqual(len(events(self.folder / "run", "restart")), 1)
+
+    def test_fewer_ranks_go_on_with_the_same_bits(self):
+        options = [*self.LONG, "--min-nproc", "1"]
+        process = self.start("run", 2, *options, "--max-restarts", "5", "--restart-delay", "0.1")
+        for attempt in (1, 2):
+            wait_for(lambda: len(records(self.folder / "run", "start")) == attempt
+                     if (self.folder / "run" / "metrics.jsonl").exists() else None)
+            os.kill(wait_for(lambda: rank_pids(self.folder / "run").get(1)), signal.SIGKILL)
+        output = self.finish(process)
+        self.assertIn("rank 1 keeps failing: goes on with 1 ranks, not 2; they share the same 2 logical ranks", output)
+        self.assertEqual([r["world_size"] for r in records(self.folder / "run", "start")], [2, 2, 1])
+        self.train("whole", 2, *self.LONG, "--logical-world-size", "2")
+        self.assert_same_weights("run", "whole")
+
+
+class FaultTest(SurvivingTest):
+    LONG = [*MLP, "--max-epochs", "400", "--checkpoint-interval", "20"]
+
+    def test_a_crash_is_named_and_its_survivors_do_not_take_it_for_a_pause(self):
+        process = self.start("run", 3, *self.LONG)
+        self.wait_for_step("run", 25)
+        os.kill(rank_pids(self.folder / "run")[2], signal.SIGSEGV)
+        begin = time.monotonic()
+        output = self.finish(process, 11)
+        self.assertLess(time.monotonic() - begin, 5)
+        self.assertRegex(output, r"rank 2 was ended by signal 11 \(SIGSEGV\) at [\d:]+, in (step|the)")
+        per_epoch = 2048 // 3 // 16 + 1
+        for checkpoint in (self.folder / "run" / "checkpoints").glob("step_*"):
+            step = int(checkpoint.name[5:])
+            self.assertTrue(step % 20 == 0 or step % per_epoch == 0, checkpoint)
+        self.assertEqual(records(self.folder / "run", "end"), [])
+
+    def test_a_slow_rank_is_no_dead_one(self):
+        process = self.start("run", 2, *MLP, "--max-epochs", "10", "--timeout", "4")
+        self.wait_for_step("run", 5)
+        slow = rank_pids(self.folder / "run")[1]
+        for _ in range(3):
+            os.kill(slow, signal.SIGSTOP)
+            time.sleep(1)
+            os.kill(slow, signal.SIGCONT)
+            time.sleep(0.1)
+        self.assertNotIn("stopped", self.finish(process))
+
+    def test_a_second_signal_while_it_saves_leaves_the_newest_checkpoint(self):
+        process = self.start("run", 2, *MLP, "--max-epochs", "8", "--checkpoint-interval", "1")
+        self.wait_for_step("run", 5)
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=60)
+        self.assertIn(process.returncode, (10, 11), output)  # 10: the save was quicker
+        self.train("run", 2, *MLP, "--max-epochs", "8", "--checkpoint-interval", "1", "--resume")
+        self.train("whole", 2, *MLP, "--max-epochs", "8")
+        self.assert_same_weights("run", "whole")
+
+
+class PauseTest(SurvivingTest):
+    def test_the_pause_command_and_then_another_number_of_ranks(self):
+        options = [*MLP, "--max-epochs", "8", "--logical-world-size", "2"]
+        process = self.start("run", 2, *options)
+        self.wait_for_step("run", 5)
+        paused = run([BIN / "lockstep", "pause", self.folder / "run"])
+        self.assertEqual(paused.returncode, 0, paused.stderr)
+        self.finish(process, 10)
+        step = records(self.folder / "run", "end")[-1]["step"]
+        self.assertEqual(paused.stdout, f"paused after step {step}; the same lockstep train goes on\n")
+        self.train("run", 1, *options)
+        self.train("whole", 2, *options)
+        self.assert_same_weights("run", "whole")
+        again = run([BIN / "lockstep", "pause", self.folder / "run"])
+        self.assertEqual(again.returncode, 3)
+        self.assertIn("it finished after step", again.stderr)
+
+    def test_an_evaluation_is_left_for_a_pause_and_done_anew(self):
+        # 512 test samples of batch 1, on each of 2 ranks: long enough to be met, by a request that comes as it begins.
+        options = ["--model", "convnet", *MLP[2:], "--max-epochs", "2", "--max-steps", "70", "--eval-batch-size", "1"]
+        process = self.start("run", 2, *options)
+        self.wait_for_step("run", 64)
+        process.send_signal(signal.SIGTERM)
+        output = self.finish(process, 10)
+        end = records(self.folder / "run", "end")[-1]
+        self.assertEqual((end["step"], end["epochs"]), (64, 0), output)
+        self.assertEqual(records(self.folder / "run", "eval"), [])
+        self.train("run", 2, *options)
+        self.train("whole", 2, *options)
+        self.assert_same_weights("run", "whole")
+        key = lambda r: (r["step"], r["loss"], r["accuracy"])
+        self.assertEqual([key(r) for r in records(self.folder / "run", "eval")], [key(r) for r in records(self.folder / "whole", "eval")])
+
+    def test_a_pause_during_the_start_is_obeyed_after_the_first_step(self):
+        process = self.start("run", 2, *MLP, "--max-epochs", "50")
+        wait_for(lambda: (self.folder / "run" / ".launch").exists())
+        process.send_signal(signal.SIGTERM)
+        self.finish(process, 10)
+        self.assertLessEqual(records(self.folder / "run", "end")[-1]["step"], 3)
+
+
+class NoticeTest(SurvivingTest):
+    def test_a_clouds_notice_pauses_all_ranks(self):
+        class Google(http.server.BaseHTTPRequestHandler):
+            answer = b"FALSE"
+
+            def do_GET(self):
+                self.send_response(200)
+                self.send_header("Metadata-Flavor", "Google")
+                self.send_header("Content-Length", str(len(self.answer)))
+                self.end_headers()
+                self.wfile.write(self.answer)
+
+            def log_message(self, *_):
+                pass
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Google)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(server.shutdown)
+        url = f"http://127.0.0.1:{server.server_port}"
+        process = self.start("run", 2, *MLP, "--max-epochs", "500", "--notices", "gcp", "--notices-url", url)
+        self.wait_for_step("run", 5)
+        Google.answer = b"TRUE"
+        output = self.finish(process, 10)
+        self.assertIn("lockstep: Google preempts this machine: pausing after this step", output)
+        step = records(self.folder / "run", "end")[-1]["step"]
+        self.assertEqual(newest_checkpoint(self.folder / "run").name, f"step_{step:08d}")
+
+
+class DriftTest(SurvivingTest):
+    def test_a_flipped_bit_on_one_rank_is_found_and_the_rank_named(self):
+        # So small a rate changes no weight: those of the first checkpoint lie in every rank's memory, to be found there.
+        options = [*MLP, "--lr", "1e-30", "--max-epochs", "500", "--checkpoint-interval", "10", "--check-drift-every-n-steps", "5"]
+        process = self.start("run", 3, *options)
+        self.wait_for_step("run", 15)
+        model = (newest_checkpoint(self.folder / "run") / "model.safetensors").read_bytes()
+        header = int.from_bytes(model[:8], "little")
+        tensors = json.loads(model[8:8 + header])
+        first, last = next(t["data_offsets"] for n, t in tensors.items() if n.endswith("weight"))
+        pattern = model[8 + header + first:8 + header + first + 64]
+        self.assertGreater(flip_a_bit(rank_pids(self.folder / "run")[1], pattern), 0)
+        output = self.finish(process, 11)
+        self.assertRegex(output, r"the parameters after step \d+ are not equal on all ranks: rank 1 differs from the 2 others")
+        self.assertEqual(records(self.folder / "run", "end")[-1]["reason"], "drift")
+
+
+def flip_a_bit(pid, pattern):
+    """In each place of a process's memory where `pattern` lies; how many there are."""
+    flipped = 0
+    with open(f"/proc/{pid}/mem", "r+b", buffering=0) as memory:
+        for line in open(f"/proc/{pid}/maps").read().splitlines():
+            begin, end = (int(x, 16) for x in line.split()[0].split("-"))
+            if not line.split()[1].startswith("rw") or end - begin > 1 << 30:
+                continue
+            try:
+                memory.seek(begin)
+                content = memory.read(end - begin)
+            except OSError:
+                continue
+            at = content.find(pattern)
+            while at >= 0:
+                memory.seek(begin + at)
+                memory.write(bytes([pattern[0] ^ 1]))
+                flipped += 1
+                at = content.find(pattern, at + 1)
+    return flipped
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -1,0 +1,19 @@
+// The makers of all sources, for the table in notice_source.cpp. A new one is a file beside it, and a line
+// there and here.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "trainer/notices/notice_source.h"
+
+namespace lockstep {
+
+std::unique_ptr<NoticeSource> make_aws_notices(const std::string& url);
+std::unique_ptr<NoticeSource> make_gcp_notices(const std::string& url);
+std::unique_ptr<NoticeSource> make_azure_notices(const std::string& url);
+
+// Of an answer that is not understood: its beginning, on one line, in quotes.
+std::string excerpt(const std::string& body);
+
+}  // namespace lockstep
