@@ -23,6 +23,15 @@ if(LOCKSTEP_SANITIZER)
   target_link_options(lockstep_compile_options INTERFACE -fsanitize=${LOCKSTEP_SANITIZER})
 endif()
 
+if(LOCKSTEP_FUZZ)
+  if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+    message(FATAL_ERROR "Lockstep: LOCKSTEP_FUZZ needs clang, for libFuzzer; configure with -DCMAKE_CXX_COMPILER=clang++ as well.")
+  endif()
+  target_compile_options(lockstep_compile_options INTERFACE
+    -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g1)
+  target_link_options(lockstep_compile_options INTERFACE -fsanitize=address,undefined)
+endif()
+
 find_program(CCACHE_PROGRAM ccache)
 if(CCACHE_PROGRAM AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   # Precompiled headers are shared between targets, and ccache needs to be told that this is meant.

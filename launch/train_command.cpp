@@ -1,11 +1,24 @@
 #include "launch/train_command.h"
 
+#include <algorithm>
+
+#include "launch/hostfile.h"
 #include "launch/launch_options.h"
 #include "launch/rank_job.h"
+#include "launch/train_bill.h"
 #include "trainer/config/command_line.h"
 #include "trainer/config/train_options.h"
 
 namespace lockstep {
+namespace {
+
+int number_of_ranks(const LaunchOptions& launch) {
+  const int hosts = launch.nnodes == 0 && !launch.hostfile.empty() ? count_hosts(launch.hostfile)
+                                                                   : std::max(1, launch.nnodes);
+  return launch.nproc_per_node * hosts;
+}
+
+}  // namespace
 
 int run_train_command(const std::vector<std::string>& arguments) {
   const TrainCommandLine command_line = parse_train_command(arguments);
@@ -22,7 +35,17 @@ int run_train_command(const std::vector<std::string>& arguments) {
   job.logical_world_size = command_line.config.logical_world_size;
   job.fresh = command_line.config.fresh;
   job.on_first_signal = "pausing after this step; a second signal stops at once";
-  return run_rank_job(job);
+  if (job.launch.dry_run) return run_rank_job(job);
+  return run_within_bill(
+      {command_line.config, job.run_dir, number_of_ranks(job.launch), [&](bool yes, bool again) {
+         RankJob this_job = job;
+         if (again) {
+           this_job.fresh = false;
+           std::erase(this_job.arguments, "--fresh=true");
+         }
+         if (yes && !command_line.config.yes) this_job.arguments.push_back("--yes=true");
+         return run_rank_job(this_job);
+       }});
 }
 
 std::string train_command_help(const std::vector<std::string>& /*arguments*/) {
@@ -34,7 +57,7 @@ std::string train_command_help(const std::vector<std::string>& /*arguments*/) {
          format_help(help_entries(launch_options())) + format_help(help_entries(restart_options())) +
          format_help(train_help_entries()) +
          "\nExit codes: 0 finished, 2 usage, 3 bad input or data, 10 paused (run the same command again),\n"
-         "11 a rank, a peer or the network failed (retryable).\n";
+         "11 a rank, a peer or the network failed (retryable), 12 the budget is reached.\n";
 }
 
 }  // namespace lockstep

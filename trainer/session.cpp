@@ -23,6 +23,7 @@
 #include "trainer/config/train_options.h"
 #include "trainer/exchange/python_checkpoint.h"
 #include "trainer/exchange/python_optimizer.h"
+#include "trainer/metrics/metrics_writer.h"
 #include "trainer/model_state.h"
 #include "trainer/models/models.h"
 #include "trainer/notices/notice_watcher.h"
@@ -179,6 +180,12 @@ void open_run_folder(const TrainConfig& config, RunFolder& folder) {
     std::fprintf(stderr, "lockstep: warning: %s\n", line.c_str());
   });
   folder.checkpoint = checkpoints.load_newest();
+  const auto lost = folder.checkpoint ? std::nullopt : last_metrics_checkpoint(folder.dir.metrics_file());
+  if (lost) {
+    throw DataError("the checkpoints of this run, of step " + std::to_string(*lost) +
+                    " for one, are gone from " + folder.dir.checkpoints().string() +
+                    "; bring them back, or start over with --fresh");
+  }
   if (config.resume && !folder.checkpoint) {
     throw DataError("--resume: there is no checkpoint in " + folder.dir.checkpoints().string() +
                     "; leave --resume out to start a new run there, or name the right --run-dir");
@@ -220,7 +227,7 @@ void synchronize_batch_norm(Model& model, const std::string& name, const Communi
 }
 
 SessionEnd train(const TrainConfig& config, Communicator& communicator, const CommunicatorPtr& shared,
-                 at::Device device, std::future<TrainAndTest> data) {
+                 at::Device device, int nodes, std::future<TrainAndTest> data) {
   const std::string difference = find_disagreement(everything_that_must_agree(config), communicator);
   if (!difference.empty()) throw AgreedStop(ExitCode::kUsage, "the ranks do not agree: " + difference);
 
@@ -242,7 +249,8 @@ SessionEnd train(const TrainConfig& config, Communicator& communicator, const Co
                      .checkpoint = {},
                      .start = {},
                      .run_dir = RunDir(run_dir_of(config)),
-                     .terminal_columns = terminal_columns()};
+                     .terminal_columns = terminal_columns(),
+                     .nodes = nodes};
   RunFolder folder{parts.run_dir, {}, {}, {}};
   std::unique_ptr<Trainer> trainer;
   together(communicator, [&] { parts.data = data.get(); });
@@ -288,6 +296,7 @@ SessionEnd train(const TrainConfig& config, Communicator& communicator, const Co
   together(communicator, [&] { trainer = std::make_unique<Trainer>(std::move(parts)); });
   if (communicator.rank() == 0) write_config_file(folder.dir.config_file(), config);
   const ExitCode code = trainer->fit();
+  if (code == ExitCode::kBudget) return {code, trainer->budget_message()};
   return {code, code == ExitCode::kPaused
                     ? "paused after step " + std::to_string(trainer->step()) +
                           (config.fresh ? ": run the same command without --fresh to go on"
@@ -353,8 +362,9 @@ SessionEnd run_session(const TrainConfig& config, const Placement& placement) {
   }
   const auto notices = watch_for_notices(config, placement);
   try {
-    const SessionEnd end =
-        train(resolve(config, *communicator, device), *communicator, communicator, device, std::move(data));
+    const int nodes = (placement.world_size - 1) / placement.local_world_size + 1;
+    const SessionEnd end = train(resolve(config, *communicator, device), *communicator, communicator, device,
+                                 nodes, std::move(data));
     communicator->shutdown();
     return end;
   } catch (const AgreedStop&) {

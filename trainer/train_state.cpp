@@ -125,6 +125,27 @@ BucketHistory buckets_from(const c10::IValue& value) {
   return history;
 }
 
+c10::IValue monitor_to_ivalue(const MonitorState& state) {
+  Dict dict = make_dict();
+  dict.insert("monitor", state.monitor);
+  dict.insert("reference", optional_number(state.reference));
+  dict.insert("without_improvement", state.without_improvement);
+  dict.insert("best", optional_number(state.best));
+  dict.insert("best_step", state.best_step ? c10::IValue(*state.best_step) : c10::IValue());
+  return dict;
+}
+
+MonitorState monitor_from(const c10::IValue& value) {
+  const Reader reader(value, "monitor.");
+  MonitorState state;
+  state.monitor = reader.text("monitor");
+  state.reference = reader.optional_number("reference");
+  state.without_improvement = reader.count("without_improvement");
+  state.best = reader.optional_number("best");
+  if (!reader.field("best_step").isNone()) state.best_step = reader.count("best_step");
+  return state;
+}
+
 using Names = std::vector<std::pair<std::string, std::string>>;
 
 c10::IValue names_to_ivalue(const Names& names) {
@@ -166,6 +187,7 @@ c10::IValue to_ivalue(const TrainState& state) {
   dict.insert("train_loss", optional_number(state.train_loss));
   dict.insert("test_loss", optional_number(state.test_loss));
   dict.insert("test_accuracy", optional_number(state.test_accuracy));
+  dict.insert("monitor", monitor_to_ivalue(state.monitor));
   dict.insert("random_states", random_states);
   dict.insert("buckets", buckets_to_ivalue(state.buckets));
   dict.insert("schedule", state.schedule);
@@ -194,6 +216,7 @@ TrainState train_state_from(const c10::IValue& value) {
   state.train_loss = reader.optional_number("train_loss");
   state.test_loss = reader.optional_number("test_loss");
   state.test_accuracy = reader.optional_number("test_accuracy");
+  if (reader.dict().contains("monitor")) state.monitor = monitor_from(reader.field("monitor"));
   for (const c10::IValue& random_state : reader.list("random_states").vec()) {
     if (!random_state.isTensor()) reader.complain("random_states", "a list of tensors");
     state.random_states.push_back(random_state.toTensor());

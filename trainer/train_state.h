@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "comm/reducer.h"
+#include "trainer/early_stopping.h"
 #include "trainer/optim/optimizer.h"
 
 namespace lockstep {
@@ -22,6 +23,7 @@ struct TrainState {
   std::optional<double> train_loss;       // of the last step whose loss was read, averaged over logical ranks
   std::optional<double> test_loss;        // of the last evaluation
   std::optional<double> test_accuracy;    // in [0, 1]
+  MonitorState monitor;                   // what evaluations have shown so far
   std::vector<at::Tensor> random_states;  // by logical rank
   BucketHistory buckets;
   std::string schedule;             // LrScheduler::description() and what its steps are

@@ -70,12 +70,8 @@ Trainer::Trainer(TrainerParts parts)
   logical_ranks_.seed(config_.seed);
   if (parts.checkpoint) restore(*parts.checkpoint);
   if (parts.start) start_from(*parts.start);
-  if (communicator_->rank() == 0) {
-    RunFacts run_facts = facts();
-    run_facts.terminal_columns = parts.terminal_columns;
-    reporter_.emplace(run_dir_, std::move(run_facts));
-    checkpoints_.emplace(run_dir_, config_.keep_checkpoints,
-                         [this](const std::string& line) { reporter_->warn(line); });
+  make_saver(parts);
+  if (reporter_) {
     if (!model_->adaptation().empty())
       reporter_->say(config_.model + " adapted to the data: " + model_->adaptation());
     if (communicator_->world_size() > 1) reporter_->say(how_it_updates());
@@ -167,11 +163,6 @@ bool Trainer::complete() const {
   return state_.step >= total_steps();
 }
 
-std::optional<std::int64_t> Trainer::save_every_steps() const {
-  if (config_.checkpoint_interval == "epoch") return std::nullopt;
-  return std::stoll(config_.checkpoint_interval);
-}
-
 RunFacts Trainer::facts() const {
   RunFacts facts;
   facts.config = config_;
@@ -199,17 +190,20 @@ RunFacts Trainer::facts() const {
   facts.data = data_.train->description();
   facts.batches_per_epoch = batches_per_epoch();
   facts.total_steps = total_steps();
+  const SampleShape& shape = data_.train->shape();
+  if (shape.vocabulary_size > 0) facts.tokens_per_sample = shape.sample_sizes.front();
   return facts;
 }
 
 ExitCode Trainer::fit() {
-  if (complete()) {
+  if (complete() || stops_early(state_.monitor, monitor_)) {
     if (reporter_) reporter_->say("this run is complete: nothing is left to do");
     // What a run that ends in mid-epoch does last is not in its checkpoint, nor is an evaluation that was
     // abandoned.
-    if (state_.batch != 0 && !finish_epoch()) return end(ExitCode::kPaused, "paused");
+    if (state_.batch != 0 && !finish_epoch()) return end_abandoned();
   }
-  while (!complete()) {
+  bool stops = stops_early(state_.monitor, monitor_);
+  while (!complete() && !stops) {
     for (int index = 0; index < logical_ranks_.count(); ++index) {
       Feed& feed = feeds_[static_cast<std::size_t>(index)];
       logical_ranks_.enter(index);
@@ -217,21 +211,28 @@ ExitCode Trainer::fit() {
       feed.loader.start_epoch(feed.sampler.indices(state_.epoch), state_.batch);
     }
     while (state_.batch < batches_per_epoch() && !complete()) {
-      const bool pause = train_step() && !complete();  // a run that is complete has nothing to pause
+      const Decision agreed = train_step();
+      // A run that is complete has nothing to pause; but its evaluation may be more than the budget has left.
+      const bool over_budget = agreed.has(DecisionFlag::kBudget);
+      const bool pause = over_budget || (agreed.has(DecisionFlag::kPause) && !complete());
       const auto every = save_every_steps();
       const bool epoch_ends = state_.batch >= batches_per_epoch();
-      if (pause || (every && state_.step % *every == 0 && !epoch_ends)) save();
+      const bool due = save_now_ || (every && state_.step % *every == 0);
+      if (pause || (due && !epoch_ends)) save();
+      saver_->poll();
+      if (over_budget) return end_for_budget();
       if (pause) return end(ExitCode::kPaused, "paused");
     }
-    if (!finish_epoch()) return end(ExitCode::kPaused, "paused");
+    if (!finish_epoch()) return end_abandoned();
+    stops = agree_to_stop_early();
   }
-  return end(ExitCode::kFinished, "finished");
+  return end(ExitCode::kFinished, stops ? "early_stopped" : "finished");
 }
 
 // An epoch's end is a place to go on from: evaluated, counted and saved. A run that max_steps ends in
 // mid-epoch saves before it evaluates, so that going on with more steps draws the numbers that it would have
-// drawn anyway. False: a pause was asked for while it evaluated; what is saved is from before that, so that
-// the evaluation is done anew.
+// drawn anyway. False: a pause was asked for, or the budget reached, while it evaluated; what is saved is
+// from before that, so that the evaluation is done anew.
 bool Trainer::finish_epoch() {
   if (state_.batch < batches_per_epoch()) {
     save();
@@ -241,6 +242,7 @@ bool Trainer::finish_epoch() {
     save();
     return false;
   }
+  observe_evaluation();
   step_schedule("epoch");
   ++state_.epoch;
   state_.batch = 0;
@@ -258,11 +260,11 @@ bool Trainer::reads_loss(std::int64_t batches) const {
   const auto every = save_every_steps();
   const bool saves =
       state_.batch + batches >= batches_per_epoch() || (every && (state_.step + 1) % *every == 0);
-  return device_.is_cpu() || logs_this_step() || saves;
+  return device_.is_cpu() || logs_this_step() || saves || save_wanted_;
 }
 
-// Returns whether all ranks have agreed to pause.
-bool Trainer::train_step() {
+// Returns what all ranks have agreed on.
+Decision Trainer::train_step() {
   heartbeat_.beat(RankPhase::kTraining, state_.step);
   if (tracer_) {
     tracer_->begin_step(state_.step + 1);
@@ -280,6 +282,7 @@ bool Trainer::train_step() {
   timer_.begin(StepPart::kExposedCommunication);
   const AgreedStep agreed = agreement_.wait();
   timer_.begin(StepPart::kOptimizer);
+  if (agreed.decision.has(DecisionFlag::kFailure)) stop_for_failure(saver_->settle());
   if (agreed.decision.has(DecisionFlag::kDrift)) stop_for_drift(agreed.fingerprints);
   if (agreed.decision.has(DecisionFlag::kNonFiniteLoss)) stop_for_bad_loss(agreed.first_bad_rank);
   std::optional<double> grad_norm;
@@ -301,6 +304,8 @@ bool Trainer::train_step() {
   const double lr = optimizer_->lr();
   step_schedule("step");
   if (read_loss) state_.train_loss = agreed.mean_loss;
+  save_wanted_ = save_wanted_ || agreed.decision.has(DecisionFlag::kSave);
+  save_now_ = save_wanted_ && read_loss;
   const StepTimes times = timer_.end_step();
   if (tracer_) tracer_->end_step();
   if (reporter_) {
@@ -314,7 +319,7 @@ bool Trainer::train_step() {
                         .bytes_sent = communicator_->bytes_sent()});
     if (const auto remark = ddp_->reducer().take_remark()) reporter_->say(*remark);
   }
-  return agreed.decision.has(DecisionFlag::kPause);
+  return agreed.decision;
 }
 
 // The mean gradient of `batches` batches of each logical rank, each loss divided by their number; only the
@@ -360,8 +365,11 @@ void Trainer::forward_and_backward_of(std::size_t index, bool last, std::int64_t
 void Trainer::vote() {
   Decision mine;
   if (pause_requested()) mine.add(DecisionFlag::kPause);
+  if (reporter_ && reporter_->must_stop(state_.step + 1)) mine.add(DecisionFlag::kBudget);
   if (!std::all_of(losses_.begin(), losses_.end(), [](double loss) { return std::isfinite(loss); }))
     mine.add(DecisionFlag::kNonFiniteLoss);
+  if (saver_->due()) mine.add(DecisionFlag::kSave);
+  if (!saver_->failure().empty()) mine.add(DecisionFlag::kFailure);
   const std::int64_t every = config_.check_drift_every_n_steps;
   const bool checks = every > 0 && state_.step > 0 && state_.step % every == 0;
   agreement_.post(mine, losses_, checks ? fingerprint(parameters_) : 0.0);
@@ -379,7 +387,7 @@ void Trainer::stop_for_bad_loss(int rank) {
 // Parameters are equal on all ranks, so all of them come to the same result.
 void Trainer::stop_for_bad_parameters() {
   for (const auto& item : model_->named_parameters()) {
-    if (item.value().detach().isfinite().all().item<bool>()) continue;
+    if (all_finite(item.value())) continue;
     end(ExitCode::kBadInput, "non_finite_parameter");
     throw AgreedStop(ExitCode::kBadInput,
                      "parameter " + item.key() + " is not finite after step " + std::to_string(state_.step) +
@@ -398,13 +406,15 @@ void Trainer::stop_for_drift(const std::vector<double>& fingerprints) {
                        " steps (--check-drift-every-n-steps) is rank 0's");
 }
 
-// Returns false if all ranks have agreed to abandon it for a pause; nothing has been drawn then.
+// Returns false if all ranks have agreed to abandon it, for a pause or for the budget; nothing has been drawn
+// then.
 bool Trainer::run_evaluation() {
   const auto begin = std::chrono::steady_clock::now();
   const TraceSpan span(trace(), "run", "evaluation");
+  const BillSpan bill(reporter_, RunPart::kEvaluation);
   const auto asks_to_stop = [this] {
     heartbeat_.beat(RankPhase::kEvaluating, state_.step);
-    return pause_requested();
+    return pause_requested() || (reporter_ && reporter_->is_at_mark());
   };
   asks_to_stop();
   const std::vector<at::Tensor> random_states = logical_ranks_.own_random_states();
@@ -427,45 +437,14 @@ bool Trainer::run_evaluation() {
   return true;
 }
 
-// A collective: rank 0 writes what it gathers from all. The others go on at once and meet it at the next
-// collective.
-void Trainer::save() {
-  if (saved_step_ == state_.step && state_.batch != 0) return;
-  const TraceSpan span(trace(), "run", "checkpoint");
-  heartbeat_.beat(RankPhase::kSaving, state_.step);
-  communicator_->barrier();  // on a GPU a sum that failed shows here, before what it spoilt is saved
-  ddp_->sync_buffers();      // where the last to pass forward here was not logical rank 0
-  stop_for_bad_parameters();
-  saved_step_ = state_.step;
-  state_.random_states = logical_ranks_.gather_random_states(*communicator_);
-  state_.schedule = schedule_identity();
-  state_.schedule_steps = schedule_->steps();
-  state_.lr = schedule_->lr();
-  state_.momentum = schedule_->momentum();
-  state_.optimizer = optimizer_->state();  // a collective where the ranks share it out
-  if (checkpoints_) {
-    const auto begin = std::chrono::steady_clock::now();
-    state_.buckets = ddp_->reducer().history();
-    state_.optimizer_name = optimizer_->name();
-    Checkpoint checkpoint;
-    checkpoint.step = state_.step;
-    for (const auto& [name, tensor] : model_state(*model_))
-      checkpoint.model.emplace_back(name, tensor.to(at::kCPU));
-    checkpoint.train_state = to_ivalue(state_);
-    checkpoints_->save(checkpoint);
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-    reporter_->happened("checkpoint", position(), run_dir_.checkpoint(state_.step).string(), seconds);
-  }
-  state_.random_states.clear();
-  state_.optimizer.clear();
-}
-
 ExitCode Trainer::end(ExitCode code, const std::string& reason) {
   heartbeat_.beat(RankPhase::kEnding, state_.step);
   if (tracer_) tracer_->finish();
+  settle_before(code);
   communicator_->barrier();  // nobody leaves before the last save is done
   if (reporter_) {
-    const std::string checkpoint = saved_step_ ? run_dir_.checkpoint(*saved_step_).string() : "";
+    const auto saved = saver_->last_complete();
+    const std::string checkpoint = saved ? run_dir_.checkpoint(*saved).string() : "";
     reporter_->finished(reason, static_cast<int>(code), position(), state_.train_loss, state_.test_loss,
                         state_.test_accuracy, checkpoint);
   }

@@ -25,6 +25,7 @@
 #include "trainer/run_dir/heartbeat.h"
 #include "trainer/run_dir/run_dir.h"
 #include "trainer/run_reporter.h"
+#include "trainer/saver.h"
 #include "trainer/step_agreement.h"
 #include "trainer/trace/step_tracer.h"
 #include "trainer/train_state.h"
@@ -46,6 +47,7 @@ struct TrainerParts {
   std::optional<TrainState> start;
   RunDir run_dir;
   int terminal_columns = 0;
+  int nodes = 1;  // machines that the ranks run on
 };
 
 // One per process. Every rank makes one with the same configuration and calls fit() once; both are
@@ -59,17 +61,21 @@ class Trainer {
 
   // Trains until the run is complete or all ranks have decided to stop; saves on the way. Returns kFinished
   // or kPaused. Throws DataError for a loss that is not finite (nothing is saved then), CommError when a peer
-  // fails.
+  // fails. Throws AgreedStop (kPeerFailed) when a checkpoint can no longer be written.
   ExitCode fit();
   // Optimizer steps done.
   std::int64_t step() const { return state_.step; }
+  // On rank 0, why the budget ended fit().
+  std::string budget_message() const { return reporter_ ? reporter_->stop_message() : ""; }
 
  private:
   void restore(const Checkpoint& checkpoint);
   void start_from(const TrainState& start);
   void announce(const TrainState& start);
   void save();
-  bool train_step();
+  void settle_before(ExitCode code);
+  void make_saver(const TrainerParts& parts);
+  Decision train_step();
   void make_tracer();
   void make_hashes();
   TraceRecorder* trace() { return tracer_ ? tracer_->recorder() : nullptr; }  // null: nothing is recorded now
@@ -84,6 +90,9 @@ class Trainer {
   void vote();
   void stop_for_bad_loss(int rank);
   void stop_for_bad_parameters();
+  [[noreturn]] void stop_for_failure(const std::string& failure);
+  void observe_evaluation();
+  bool agree_to_stop_early();
   void stop_for_drift(const std::vector<double>& fingerprints);
   bool run_evaluation();
   bool finish_epoch();
@@ -95,6 +104,8 @@ class Trainer {
   Position position() const { return {state_.epoch, state_.batch, state_.step, state_.samples_seen}; }
   RunFacts facts() const;
   ExitCode end(ExitCode code, const std::string& reason);
+  ExitCode end_for_budget();
+  ExitCode end_abandoned();
 
   TrainConfig config_;
   CommunicatorPtr communicator_;
@@ -124,9 +135,12 @@ class Trainer {
   std::optional<StepTracer> tracer_;    // with --trace
   std::optional<HashRecorder> hashes_;  // with --record-hashes
   TrainState state_;
-  std::optional<CheckpointManager> checkpoints_;  // rank 0
-  std::optional<RunReporter> reporter_;           // rank 0
+  std::optional<RunReporter> reporter_;  // rank 0
+  std::optional<Saver> saver_;
+  MonitorOptions monitor_;
   std::optional<std::int64_t> saved_step_;
+  bool save_wanted_ = false;  // agreed on, and done after the first step whose loss is read
+  bool save_now_ = false;     // after the step just done
 };
 
 }  // namespace lockstep

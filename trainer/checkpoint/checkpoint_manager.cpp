@@ -23,6 +23,7 @@ namespace fs = std::filesystem;
 constexpr const char* kModelFile = "model.safetensors";
 constexpr const char* kTrainStateFile = "train_state.pt";
 constexpr const char* kMetaFile = "meta.json";
+constexpr const char* kBest = "best";
 constexpr std::string_view kStep = "step_";
 constexpr std::string_view kSaving = ".saving_";
 constexpr std::string_view kReplaced = ".replaced_";
@@ -65,9 +66,19 @@ std::map<std::int64_t, fs::path> folders_by_step(const fs::path& checkpoints) {
   return folders;
 }
 
+// What a link leads to is nobody's checkpoint: it may be changed, or be gone, without this folder's
+// knowledge.
+void refuse_link(const fs::path& path) {
+  std::error_code error;
+  if (fs::symlink_status(path, error).type() == fs::file_type::symlink)
+    throw DataError(path.string() + ": it is a link; copy what it leads to in its place");
+}
+
 // Throws DataError unless meta.json fits the folder's step and every file has its size and, if asked, its
 // checksum.
 void verify(const fs::path& folder, std::int64_t step, bool checksums) {
+  refuse_link(folder);
+  for (const char* name : {kMetaFile, kModelFile, kTrainStateFile}) refuse_link(folder / name);
   const CheckpointMeta meta = read_meta_file(folder / kMetaFile);
   if (meta.step != step || !meta.files.contains(kModelFile) || !meta.files.contains(kTrainStateFile)) {
     throw DataError((folder / kMetaFile).string() + ": it belongs to another step or lacks a file");
@@ -153,20 +164,27 @@ void put_in_place(const fs::path& finished, const fs::path& folder, const Checkp
   if (error) warn("cannot remove the replaced checkpoint " + old.string() + ": " + error.message());
 }
 
-void move_latest(const RunDir& run_dir, const fs::path& folder) {
-  const fs::path next = run_dir.checkpoints() / ".latest";
+// `link` then leads to `folder`. The checkpoint is complete without it, so that what stands in
+// its way is no failure of the save.
+void move_link(const fs::path& link, const fs::path& folder, const CheckpointManager::Warn& warn) {
+  const fs::path next = link.parent_path() / ("." + link.filename().string());
   std::error_code error;
   fs::remove(next, error);
+  if (fs::read_symlink(link, error) == folder.filename()) return;
   fs::create_symlink(folder.filename(), next, error);
-  if (error) throw DataError("cannot make the link " + next.string() + ": " + error.message());
-  rename_path(next, run_dir.latest_link());
-  fsync_folder(run_dir.checkpoints());
+  if (!error) fs::rename(next, link, error);
+  if (error) {
+    warn("cannot move the link " + link.string() + ": " + error.message() + "; remove what is in its way");
+    fs::remove(next, error);
+    return;
+  }
+  fsync_folder(link.parent_path());
 }
 
-// Keeps the one just saved and the newest complete ones before it. Newer ones than that are none of our
-// making (a damaged one that was passed over, most likely) and stay.
-void remove_old(const RunDir& run_dir, std::int64_t saved_step, int keep_last,
-                const CheckpointManager::Warn& warn) {
+// Keeps the one just saved, the newest complete ones before it, and the best. Newer ones than that are none
+// of our making (a damaged one that was passed over, most likely) and stay.
+void remove_old(const RunDir& run_dir, std::int64_t saved_step, std::optional<std::int64_t> best_step,
+                int keep_last, const CheckpointManager::Warn& warn) {
   const auto folders = folders_by_step(run_dir.checkpoints());
   int kept = 1;
   for (auto item = folders.rbegin(); item != folders.rend(); ++item) {
@@ -176,6 +194,7 @@ void remove_old(const RunDir& run_dir, std::int64_t saved_step, int keep_last,
       ++kept;
       continue;
     }
+    if (step == best_step && looks_complete(folder, step)) continue;
     // Renamed first: a removal that is cut short must not look like a checkpoint.
     const fs::path doomed = folder.parent_path() / (std::string(kSaving) + folder.filename().string());
     std::error_code error;
@@ -185,10 +204,19 @@ void remove_old(const RunDir& run_dir, std::int64_t saved_step, int keep_last,
   }
 }
 
+// `best` leads nowhere once a run goes on without keeping the best.
+void remove_dangling(const fs::path& link) {
+  std::error_code error;
+  if (fs::is_symlink(link, error) && !fs::exists(link, error)) fs::remove(link, error);
+}
+
 }  // namespace
 
 CheckpointManager::CheckpointManager(RunDir run_dir, int keep_last, Warn warn)
-    : run_dir_(std::move(run_dir)), keep_last_(keep_last), warn_(std::move(warn)) {
+    : run_dir_(std::move(run_dir)),
+      root_was_there_(fs::exists(run_dir_.root())),
+      keep_last_(keep_last),
+      warn_(std::move(warn)) {
   if (keep_last_ < 1) {
     throw std::invalid_argument("keep_checkpoints must be at least 1, not " + std::to_string(keep_last_));
   }
@@ -197,6 +225,9 @@ CheckpointManager::CheckpointManager(RunDir run_dir, int keep_last, Warn warn)
 void CheckpointManager::save(const Checkpoint& checkpoint) {
   if (checkpoint.step < 0) throw std::invalid_argument("a checkpoint's step must not be negative");
   std::error_code error;
+  // Where a disk is mounted no longer, the empty folder under it is the last place for a checkpoint.
+  if (root_was_there_ && !fs::exists(run_dir_.root(), error))
+    throw DataError("the run folder " + run_dir_.root().string() + " has vanished; bring it back");
   const bool made = fs::create_directories(run_dir_.checkpoints(), error);
   if (error) {
     throw DataError("cannot make the folder " + run_dir_.checkpoints().string() + ": " + error.message() +
@@ -214,14 +245,29 @@ void CheckpointManager::save(const Checkpoint& checkpoint) {
     throw;
   }
   put_in_place(unfinished, folder, warn_);
-  move_latest(run_dir_, folder);
-  remove_old(run_dir_, checkpoint.step, keep_last_, warn_);
+  move_link(run_dir_.latest_link(), folder, warn_);
+  const fs::path best_link = run_dir_.checkpoints() / kBest;
+  if (checkpoint.best_step) {
+    const fs::path best = run_dir_.checkpoint(*checkpoint.best_step);
+    if (looks_complete(best, *checkpoint.best_step)) move_link(best_link, best, warn_);
+  }
+  remove_old(run_dir_, checkpoint.step, checkpoint.best_step, keep_last_, warn_);
+  remove_dangling(best_link);
 }
 
 Checkpoint CheckpointManager::load(const fs::path& folder) {
-  const auto step = step_of(fs::weakly_canonical(folder).filename().string());  // `latest` is a link
+  std::error_code error;
+  fs::path real = folder.has_filename() ? folder : folder.parent_path();
+  if (fs::is_symlink(real, error)) {  // `latest`, or `best`
+    const fs::path target = fs::read_symlink(real, error);
+    if (target.has_parent_path())
+      throw DataError(real.string() + " leads out of its folder, to " + target.string() +
+                      "; name that itself");
+    real = real.parent_path() / target;
+  }
+  const auto step = step_of(fs::weakly_canonical(real).filename().string());
   if (!step) throw DataError(folder.string() + " is no checkpoint's folder, which is called step_N");
-  return load_folder(folder, *step);
+  return load_folder(real, *step);
 }
 
 std::optional<Checkpoint> CheckpointManager::load_newest() const {

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <string_view>
 
 #include "trainer/checkpoint/durable_file.h"
 
@@ -26,6 +27,8 @@ class NewerFormatError : public DataError {
 
 // Creates `path` (it must not exist) and returns when it is on the disk. Throws DataError.
 void write_meta_file(const std::filesystem::path& path, const CheckpointMeta& meta);
+// The content of a meta.json. Throws as read_meta_file() does, without naming the file.
+CheckpointMeta parse_meta(std::string_view text);
 // Throws NewerFormatError, or DataError if it is missing, damaged (it carries a checksum of itself) or
 // incomplete.
 CheckpointMeta read_meta_file(const std::filesystem::path& path);

@@ -99,8 +99,10 @@ c10::IValue read(const std::filesystem::path& path) {
   std::map<std::string, at::Tensor> storages;  // what several tensors share is read once
   return read_pickle(pickle, [&](const std::string& key, at::ScalarType type, std::int64_t numel) {
     at::Tensor& storage = storages[key];
-    if (!storage.defined() || storage.scalar_type() != type || storage.numel() != numel)
-      storage = read_storage(archive, key, type, numel, file_size);
+    if (!storage.defined()) storage = read_storage(archive, key, type, numel, file_size);
+    // Otherwise a small file could have the same bytes read into memory again and again.
+    if (storage.scalar_type() != type || storage.numel() != numel)
+      throw DataError("its tensor data 'data/" + key + "' are used as two types");
     return storage;
   });
 }

@@ -7,6 +7,7 @@
 #include <set>
 #include <sstream>
 #include <stdexcept>
+#include <string_view>
 
 #include "sampler/data_error.h"
 #include "sampler/nearest_name.h"
@@ -34,11 +35,11 @@ std::string read_bounded(const std::filesystem::path& file) {
   return text;
 }
 
-toml::table parse(const std::filesystem::path& file) {
+toml::table parse(std::string_view text, const std::string& source) {
   try {
-    return toml::parse(read_bounded(file), file.string());
+    return toml::parse(text, source);
   } catch (const toml::parse_error& error) {
-    throw DataError("--config: " + file.string() + ":" + std::to_string(error.source().begin.line) + ": " +
+    throw DataError("--config: " + source + ":" + std::to_string(error.source().begin.line) + ": " +
                     std::string(error.description()) + "; it must be TOML");
   }
 }
@@ -102,12 +103,12 @@ std::string toml_string(const std::string& text) {
 
 }  // namespace
 
-void read_config_file(const std::filesystem::path& file, TrainConfig& config) {
-  const toml::table table = parse(file);
+void read_config_text(std::string_view text, const std::string& source, TrainConfig& config) {
+  const toml::table table = parse(text, source);
   std::set<std::string> seen;
   for (const auto& [key, node] : table) {
     const std::string name(key.str());
-    const std::string where = file.string() + ":" + std::to_string(node.source().begin.line);
+    const std::string where = source + ":" + std::to_string(node.source().begin.line);
     const auto& option = known_option(where, name);
     if (!seen.insert(option.name).second) {
       throw std::invalid_argument(where + ": " + option.name + " is given twice; give it once");
@@ -118,6 +119,10 @@ void read_config_file(const std::filesystem::path& file, TrainConfig& config) {
     }
     option.set(config, *value, where + ": " + option.name);
   }
+}
+
+void read_config_file(const std::filesystem::path& file, TrainConfig& config) {
+  read_config_text(read_bounded(file), file.string(), config);
 }
 
 std::string to_toml(const TrainConfig& config) {

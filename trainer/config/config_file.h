@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
 
 #include "trainer/config/train_config.h"
 
@@ -12,6 +13,9 @@ namespace lockstep {
 // std::invalid_argument for an unknown key (with the nearest known name) or a value that its option refuses;
 // both name the file and the line.
 void read_config_file(const std::filesystem::path& file, TrainConfig& config);
+
+// The same of a text, which `source` names.
+void read_config_text(std::string_view text, const std::string& source, TrainConfig& config);
 
 // Every option but resume and fresh, which ask for something once: `--config` with this text repeats the run.
 // Numbers come back with the same bits. The run folder is written as resolved.

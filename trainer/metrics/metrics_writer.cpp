@@ -1,11 +1,10 @@
 #include "trainer/metrics/metrics_writer.h"
 
-#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <fstream>
+#include <limits>
 #include <nlohmann/json.hpp>
-#include <string_view>
 #include <utility>
 
 #include "sampler/data_error.h"
@@ -15,9 +14,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// `kind` comes first in every line, so that readers can tell lines apart without parsing them.
-constexpr std::string_view kStartOfStartLine = R"({"kind":"start",)";
-constexpr std::size_t kLongestStartLine = 1 << 20;
+constexpr std::size_t kLongestLine = 1 << 20;  // that is read back
 
 Json line_of(const char* kind, int attempt) {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
@@ -41,10 +38,43 @@ void put_number(Json& line, const std::string& key, const std::optional<double>&
   if (value) put_number(line, key, *value);
 }
 
-void put_spend(Json& line, const Spend& spend) {
-  line["spend"] = spend.amount ? Json(*spend.amount) : Json(nullptr);
-  line["currency"] = spend.currency;
-  line["gpu_hours"] = spend.gpu_hours;
+void put_costs(Json& line, const Costs& costs) {
+  line["spend"] = costs.spend.amount ? Json(*costs.spend.amount) : Json(nullptr);
+  line["currency"] = costs.spend.currency;
+  line["gpu_hours"] = costs.spend.gpu_hours;
+  put_number(line, "spend_per_epoch", costs.per_epoch);
+  put_number(line, costs.counts_tokens ? "spend_per_million_tokens" : "spend_per_million_samples",
+             costs.per_million);
+  if (costs.to_finish) put_number(line, "spend_to_finish", costs.to_finish->amount);
+  put_number(line, "remaining_s", costs.remaining_s);
+  put_number(line, "budget_share", costs.budget_share);
+}
+
+void put_text(Json& line, const char* key, const std::string& text) {
+  if (!text.empty()) line[key] = text;
+}
+
+// `kind` comes first in every line, so that readers can tell lines apart without parsing them. What is no
+// whole line of ours is passed over.
+template <class Visit>
+void for_each_line_of(const char* kind, const std::filesystem::path& file, const Visit& visit) {
+  const std::string start = std::string(R"({"kind":")") + kind + "\",";
+  std::ifstream input(file, std::ios::binary);
+  std::string line;
+  while (std::getline(input, line) && !input.eof()) {
+    if (!line.starts_with(start) || line.size() > kLongestLine) continue;
+    const Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (json.is_object()) visit(json);
+  }
+}
+
+// None where the field is missing, no count, or larger than `most`.
+std::optional<std::int64_t> count_in(const Json& line, const char* field, std::int64_t most) {
+  const auto value = line.find(field);
+  if (value == line.end() || !value->is_number_unsigned()) return std::nullopt;
+  const auto count = value->get<std::uint64_t>();
+  if (count > static_cast<std::uint64_t>(most)) return std::nullopt;
+  return static_cast<std::int64_t>(count);
 }
 
 // Bytes that are no UTF-8 (a path may hold any) are replaced.
@@ -54,18 +84,13 @@ std::string text_of(const Json& line) {
 
 }  // namespace
 
-int last_metrics_attempt(const std::filesystem::path& file) {
-  std::ifstream input(file, std::ios::binary);
-  int last = 0;
-  std::string line;
-  while (std::getline(input, line) && !input.eof()) {
-    if (!line.starts_with(kStartOfStartLine) || line.size() > kLongestStartLine) continue;
-    const Json start = Json::parse(line, nullptr, /*allow_exceptions=*/false);
-    const auto attempt = start.is_object() ? start.find("attempt") : start.end();
-    if (attempt == start.end() || !attempt->is_number_unsigned()) continue;
-    const auto number = attempt->get<std::uint64_t>();
-    if (number <= 1'000'000'000) last = std::max(last, static_cast<int>(number));
-  }
+std::optional<std::int64_t> last_metrics_checkpoint(const std::filesystem::path& file) {
+  std::optional<std::int64_t> last;
+  for_each_line_of("event", file, [&](const Json& event) {
+    const auto name = event.find("event");
+    if (name != event.end() && *name == "checkpoint")
+      last = std::max(last, count_in(event, "step", std::numeric_limits<std::int64_t>::max()));
+  });
   return last;
 }
 
@@ -96,6 +121,10 @@ void MetricsWriter::write(const StartRecord& record) {
   line["step"] = record.step;
   line["price_per_gpu_hour"] = record.price.is_known() ? Json(record.price.per_gpu_hour) : Json(nullptr);
   line["currency"] = record.price.currency;
+  put_text(line, "price_source", record.price_source);
+  put_text(line, "price_date", record.price_date);
+  put_text(line, "gpu_type", record.gpu_type);
+  if (record.budget > 0.0) line["budget"] = record.budget;
   line["versions"] = Json::object();
   for (const auto& [name, version] : record.versions) line["versions"][name] = version;
   write_line(text_of(line));
@@ -116,8 +145,9 @@ void MetricsWriter::write(const TrainRecord& record) {
     line[std::string(step_part_name(step_part)) + "_s"] = record.times.mean_part_s(step_part);
   }
   line["bytes_sent"] = record.bytes_sent;
+  if (record.rework_steps > 0) line["rework_steps"] = record.rework_steps;
   line["elapsed_s"] = record.elapsed_s;
-  put_spend(line, record.spend);
+  put_costs(line, record.costs);
   put_number(line, "grad_norm", record.grad_norm);
   write_line(text_of(line));
 }
@@ -139,6 +169,7 @@ void MetricsWriter::write(const EventRecord& record) {
   line["event"] = record.event;
   line["step"] = record.step;
   put_number(line, "save_time_s", record.save_time_s);
+  put_number(line, "write_time_s", record.write_time_s);
   put_number(line, "since_launch_s", record.since_launch_s);
   put_number(line, "since_failure_s", record.since_failure_s);
   if (!record.detail.empty()) line["detail"] = record.detail;
@@ -157,7 +188,12 @@ void MetricsWriter::write(const EndRecord& record) {
   put_number(line, "test_loss", record.test_loss);
   put_number(line, "test_accuracy", record.test_accuracy);
   line["elapsed_s"] = record.elapsed_s;
-  put_spend(line, record.spend);
+  line["parts_s"] = Json::object();
+  for (int i = 0; i < kRunPartCount; ++i) {
+    const auto part = static_cast<RunPart>(i);
+    line["parts_s"][run_part_name(part)] = record.parts[part];
+  }
+  put_costs(line, record.costs);
   write_line(text_of(line));
 }
 

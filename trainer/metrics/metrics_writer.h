@@ -11,9 +11,8 @@
 
 namespace lockstep {
 
-// The highest attempt that `file` has a start record of; 0 if none, or if there is no file. Lines that cannot
-// be read count as not there. The next attempt is 1 + the higher of this and the ledger's last_attempt().
-int last_metrics_attempt(const std::filesystem::path& file);
+// The highest step of which it says that a checkpoint was complete; none if it tells of none.
+std::optional<std::int64_t> last_metrics_checkpoint(const std::filesystem::path& file);
 
 // For rank 0 only; not thread-safe. Each record is one line, written at once, so that a kill tears at most
 // the last one; opening the file cuts a torn one off. Training goes on if the file cannot be written: `warn`

@@ -275,6 +275,74 @@ TEST_F(CheckpointManagerTest, SurvivesSigkillAtAnyMoment) {
   EXPECT_THAT(names(), UnorderedElementsAre("step_00001000", "latest"));
 }
 
+TEST_F(CheckpointManagerTest, KeepsTheBestBesideTheLast) {
+  const auto save_with_best = [this](std::int64_t step, std::optional<std::int64_t> best) {
+    Checkpoint checkpoint = make_checkpoint(step, step);
+    checkpoint.best_step = best;
+    manager(2).save(checkpoint);
+  };
+  const fs::path best = run_dir_.checkpoints() / "best";
+  save_with_best(1, 1);
+  for (const std::int64_t step : {2, 3, 4}) save_with_best(step, 1);
+  EXPECT_THAT(names(),
+              UnorderedElementsAre("step_00000001", "step_00000003", "step_00000004", "latest", "best"));
+  EXPECT_EQ(fs::read_symlink(best), "step_00000001");
+  EXPECT_EQ(CheckpointManager::load(best).step, 1);
+  save_with_best(5, 5);
+  EXPECT_THAT(names(), UnorderedElementsAre("step_00000004", "step_00000005", "latest", "best"));
+  EXPECT_EQ(fs::read_symlink(best), "step_00000005");
+  save_with_best(6, 2);  // of which nothing is left
+  EXPECT_EQ(fs::read_symlink(best), "step_00000005");
+  for (const std::int64_t step : {7, 8}) save_with_best(step, std::nullopt);
+  EXPECT_THAT(names(), UnorderedElementsAre("step_00000007", "step_00000008", "latest"));
+}
+
+TEST_F(CheckpointManagerTest, PassesOverLinksThatLeadElsewhere) {
+  save(1);
+  save(2);
+  RunDir other(folder_.path() / "other");
+  CheckpointManager(other, 3, [](const std::string&) {}).save(make_checkpoint(3, 3));
+  fs::create_symlink(other.checkpoint(3), run_dir_.checkpoint(3));
+  fs::rename(run_dir_.checkpoint(2) / "model.safetensors", folder_.path() / "model");
+  fs::create_symlink("../../../model", run_dir_.checkpoint(2) / "model.safetensors");
+  EXPECT_EQ(newest(), 1);
+  EXPECT_THAT(warnings_, ElementsAre(HasSubstr("step_00000003: it is a link"),
+                                     HasSubstr("step_00000002/model.safetensors: it is a link")));
+  // The next save of that step takes the link away, and not what it leads to.
+  save(3);
+  EXPECT_EQ(newest(), 3);
+  EXPECT_FALSE(fs::is_symlink(run_dir_.checkpoint(3)));
+  EXPECT_EQ(CheckpointManager::load(other.checkpoint(3)).step, 3);
+}
+
+TEST_F(CheckpointManagerTest, LatestMayNotLeadOutOfItsFolder) {
+  save(1);
+  RunDir other(folder_.path() / "other");
+  CheckpointManager(other, 3, [](const std::string&) {}).save(make_checkpoint(3, 3));
+  for (const fs::path& target : {other.checkpoint(3), fs::path("../../other/checkpoints/step_00000003")}) {
+    fs::remove(run_dir_.latest_link());
+    fs::create_symlink(target, run_dir_.latest_link());
+    EXPECT_THAT([&] { CheckpointManager::load(run_dir_.latest_link()); },
+                ThrowsMessage<DataError>(HasSubstr("leads out of its folder")));
+    EXPECT_THROW(CheckpointManager::load(run_dir_.latest_link() / ""), DataError);
+  }
+  EXPECT_EQ(newest(), 1) << "what loads does not depend on it";
+  save(2);
+  EXPECT_EQ(CheckpointManager::load(run_dir_.latest_link()).step, 2);
+}
+
+TEST_F(CheckpointManagerTest, SavesWhateverStandsInThePlaceOfLatest) {
+  fs::create_directories(run_dir_.latest_link() / "something");
+  save(1);
+  EXPECT_EQ(newest(), 1);
+  EXPECT_THAT(warnings_, ElementsAre(HasSubstr("cannot move the link")));
+  EXPECT_TRUE(fs::exists(run_dir_.latest_link() / "something"));
+  fs::remove_all(run_dir_.latest_link());
+  write_text(run_dir_.latest_link(), "no link");
+  save(2);
+  EXPECT_EQ(fs::read_symlink(run_dir_.latest_link()), "step_00000002");
+}
+
 TEST_F(CheckpointManagerTest, RefusesNonsense) {
   EXPECT_THROW(manager(0), std::invalid_argument);
   EXPECT_THROW(save(-1), std::invalid_argument);
