@@ -181,6 +181,9 @@ void RunReporter::enter(RunPart part) {
 bool RunReporter::must_stop(std::int64_t step) const {
   return state_->bill.must_stop(step);
 }
+bool RunReporter::is_off_peak_over() const {
+  return state_->bill.is_off_peak_over();
+}
 bool RunReporter::is_at_mark() const {
   return state_->bill.is_at_mark();
 }

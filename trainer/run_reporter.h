@@ -62,6 +62,7 @@ class RunReporter {
   // Whether the budget wants the run to save and stop after step `step`, which is under way; and, once all
   // ranks agree, why.
   bool must_stop(std::int64_t step) const;
+  bool is_off_peak_over() const;
   bool is_at_mark() const;  // within an evaluation: to abandon it
   std::string stop_message() const;
   std::string stop_reason() const;

@@ -190,7 +190,7 @@ RunFacts Trainer::facts() const {
   facts.data = data_.train->description();
   facts.batches_per_epoch = batches_per_epoch();
   facts.total_steps = total_steps();
-  const SampleShape& shape = data_.train->shape();
+  const DatasetShape shape = data_.train->shape();
   if (shape.vocabulary_size > 0) facts.tokens_per_sample = shape.sample_sizes.front();
   return facts;
 }
@@ -221,7 +221,7 @@ ExitCode Trainer::fit() {
       if (pause || (due && !epoch_ends)) save();
       saver_->poll();
       if (over_budget) return end_for_budget();
-      if (pause) return end(ExitCode::kPaused, "paused");
+      if (pause) return end(ExitCode::kPaused, pause_reason());
     }
     if (!finish_epoch()) return end_abandoned();
     stops = agree_to_stop_early();
@@ -364,7 +364,7 @@ void Trainer::forward_and_backward_of(std::size_t index, bool last, std::int64_t
 
 void Trainer::vote() {
   Decision mine;
-  if (pause_requested()) mine.add(DecisionFlag::kPause);
+  if (wants_pause()) mine.add(DecisionFlag::kPause);
   if (reporter_ && reporter_->must_stop(state_.step + 1)) mine.add(DecisionFlag::kBudget);
   if (!std::all_of(losses_.begin(), losses_.end(), [](double loss) { return std::isfinite(loss); }))
     mine.add(DecisionFlag::kNonFiniteLoss);
@@ -414,7 +414,7 @@ bool Trainer::run_evaluation() {
   const BillSpan bill(reporter_, RunPart::kEvaluation);
   const auto asks_to_stop = [this] {
     heartbeat_.beat(RankPhase::kEvaluating, state_.step);
-    return pause_requested() || (reporter_ && reporter_->is_at_mark());
+    return wants_pause() || (reporter_ && reporter_->is_at_mark());
   };
   asks_to_stop();
   const std::vector<at::Tensor> random_states = logical_ranks_.own_random_states();

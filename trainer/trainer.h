@@ -104,6 +104,8 @@ class Trainer {
   Position position() const { return {state_.epoch, state_.batch, state_.step, state_.samples_seen}; }
   RunFacts facts() const;
   ExitCode end(ExitCode code, const std::string& reason);
+  bool wants_pause() const;
+  std::string pause_reason() const;
   ExitCode end_for_budget();
   ExitCode end_abandoned();
 

@@ -6,6 +6,7 @@
 #include "trainer/cost/bill.h"
 #include "trainer/cost/budget.h"
 #include "trainer/cost/ledger_writer.h"
+#include "trainer/cost/off_peak.h"
 #include "trainer/metrics/metrics_history.h"
 #include "trainer/run_dir/run_dir.h"
 
@@ -22,6 +23,15 @@ std::optional<double> remaining_s(const MetricsHistory& history, const TrainConf
   return same && !history.ended_finished ? history.remaining_s : std::nullopt;
 }
 
+void check_off_peak(const std::string& text) {
+  if (text.empty()) return;
+  try {
+    const OffPeakWindow window(text);
+  } catch (const std::invalid_argument& error) {
+    throw std::invalid_argument(std::string("--off-peak: ") + error.what());
+  }
+}
+
 }  // namespace
 
 void check_not_spent(const TrainConfig& config, double spent) {
@@ -34,6 +44,7 @@ void check_not_spent(const TrainConfig& config, double spent) {
 std::optional<BudgetRefusal> refuse_to_start(const TrainConfig& config, const std::filesystem::path& dir,
                                              int gpus) {
   const Tariff tariff = tariff_of(config);
+  check_off_peak(config.off_peak);
   if (config.budget <= 0.0) return std::nullopt;
   const RunDir run_dir(dir);
   const auto records = config.fresh ? std::vector<LedgerRecord>() : read_ledger(run_dir.ledger_file());

@@ -1,6 +1,7 @@
 #include "trainer/bill/run_bill.h"
 
 #include <algorithm>
+#include <limits>
 #include <stdexcept>
 #include <utility>
 
@@ -11,6 +12,7 @@
 #include "trainer/cost/budget.h"
 #include "trainer/cost/launch_moment.h"
 #include "trainer/cost/ledger_writer.h"
+#include "trainer/cost/off_peak.h"
 #include "trainer/cost/projection.h"
 #include "trainer/metrics/metrics_history.h"
 
@@ -81,6 +83,11 @@ struct RunBill::State {
         ledger(run_dir.ledger_file(), std::move(beginning.record), meter, parts, tellers.warn_later) {
     if (config.budget > 0.0) budget.emplace(config.budget, config.budget_stop, config.currency);
     projection.expect_save(kSavedCopies * static_cast<double>(size.parameter_bytes) / kSavedBytesPerSecond);
+    if (!config.off_peak.empty()) {
+      const OffPeakWindow window(config.off_peak);
+      const double now_s = unix_seconds();
+      closes_unix_s = window.is_open(now_s) ? window.next_closing(now_s) : now_s;
+    }
     half_told = budget && budget->is_half_spent(spent());
     mark_s = meter.running_s();
   }
@@ -139,6 +146,7 @@ struct RunBill::State {
   LedgerWriter ledger;
   Projection projection;
   std::optional<Budget> budget;
+  double closes_unix_s = std::numeric_limits<double>::infinity();  // --off-peak
   double mark_s = 0.0;  // of the running time: up to here the projection knows it
   RunPart doing = RunPart::kStartUp;
   double last_step_s = 0.0;
@@ -233,6 +241,10 @@ bool RunBill::must_stop(std::int64_t step) const {
     if (state.ends_epoch(step)) more_s += projection.evaluation_s();
   }
   return state.budget->crosses_mark(state.meter, more_s, 0.0);
+}
+
+bool RunBill::is_off_peak_over() const {
+  return unix_seconds() >= state_->closes_unix_s;
 }
 
 bool RunBill::is_at_mark() const {

@@ -57,6 +57,8 @@ class RunBill {
   void wrote(double seconds);
   // Before all ranks agree on how to go on after step `step`: whether the run has to save and stop.
   bool must_stop(std::int64_t step) const;
+  // Whether the hours of --off-peak are over.
+  bool is_off_peak_over() const;
   // Whether saving now would take all that is left up to the mark.
   bool is_at_mark() const;
   // What must_stop() said and the ranks agreed on, for the user; and for the ledger: "budget", or

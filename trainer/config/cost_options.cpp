@@ -68,6 +68,18 @@ std::vector<Option<TrainConfig>> cost_option_rows() {
        number_from_zero(kLargestAmount)},
       {"budget-stop", kCost, &C::budget_stop, "SHARE", "The mark, as a share of --budget",
        share_above_zero()},
+      {"off-peak", kCost, &C::off_peak, "WINDOW",
+       "Run in these hours only, pause and go on by itself: HH:MM-HH:MM[,days][,zone], such as "
+       "22:00-06:00,mon-fri,Europe/Berlin",
+       any_line(), "at any time"},
+      {"on-finish", kCost, &C::on_finish, "COMMAND",
+       "Run this, without a shell, when the run has ended, such as 'sudo shutdown now'", any_line(),
+       "nothing"},
+      {"on-finish-when", kCost, &C::on_finish_when, "HOW",
+       "Ended how: success, stopped (that, paused, or the budget reached), or always",
+       one_of({"success", "stopped", "always"})},
+      {"on-finish-delay", kCost, &C::on_finish_delay_s, "SECONDS",
+       "Countdown before it, which Ctrl-C cancels, seconds", number_from_zero(1e6)},
       {"yes", kCost, &C::yes, "", "Start, and go on up to the mark, although the projected cost is above it",
        true_or_false()},
   };
