@@ -15,13 +15,13 @@
 #include <array>
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <filesystem>
 #include <map>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "sampler/data_error.h"
 #include "tests/trainer/run_dir/temporary_folder.h"
 #include "trainer/checkpoint/checkpoint_manager.h"
 
