@@ -14,6 +14,7 @@ find_package(CURL REQUIRED)
 find_package(cxxopts REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(tomlplusplus REQUIRED)
+find_package(date REQUIRED)
 # protozero comes without a package for CMake.
 find_path(LOCKSTEP_PROTOZERO_INCLUDE_DIR protozero/pbf_writer.hpp REQUIRED)
 add_library(lockstep_protozero INTERFACE)

@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "launch/bench_command.h"
+#include "launch/cost_command.h"
 #include "launch/file_command.h"
 #include "launch/pause_command.h"
 #include "launch/rank_command.h"
@@ -91,6 +92,8 @@ const std::vector<Command>& commands() {
        compare_command_help},
       {"export", "Writes a run's weights and optimizer state for Python", run_export_command,
        export_command_help},
+      {"cost", "Says what runs cost, where the money went, and what it would have cost otherwise",
+       run_cost_command, cost_command_help},
       {"report", "Draws one run or several: curves, time, money and events in one HTML file",
        run_report_command, report_command_help},
       {"rank", "", run_rank_command, rank_command_help},

@@ -31,7 +31,7 @@ bool report(int rank, const RankEnding& ending) {
 
 int leave_together(int rank, const RankEnding& ending) {
   if (report(rank, ending)) return 0;
-  const bool paused = ending.code == ExitCode::kPaused;
+  const bool paused = ending.code == ExitCode::kPaused || ending.code == ExitCode::kBudget;
   if (rank == 0 && paused) std::printf("lockstep: %s\n", ending.message.c_str());
   if (rank == 0 && !paused && !ending.message.empty()) print_error(ending.message);
   return static_cast<int>(ending.code);

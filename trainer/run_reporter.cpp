@@ -10,8 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "trainer/cost/cost_meter.h"
-#include "trainer/cost/ledger.h"
+#include "trainer/bill/run_bill.h"
 #include "trainer/metrics/metrics_writer.h"
 #include "trainer/metrics/progress_bar.h"
 #include "trainer/report/run_report.h"
@@ -30,39 +29,38 @@ std::optional<double> seconds_since_launch() {
   return static_cast<double>(StepTimer::monotonic_ns() - std::atoll(launched)) * 1e-9;
 }
 
+RunSize size_of(const RunFacts& facts) {
+  const StartRecord& start = facts.start;
+  RunSize size;
+  size.gpus = start.world_size;
+  size.total_steps = facts.total_steps;
+  size.steps_per_epoch =
+      (facts.batches_per_epoch + start.accumulate_grad_batches - 1) / start.accumulate_grad_batches;
+  size.samples_per_step = start.batch_size * start.logical_world_size * start.accumulate_grad_batches;
+  size.test_samples = start.test_samples;
+  size.tokens_per_sample = facts.tokens_per_sample;
+  size.parameter_bytes = start.num_parameters * static_cast<std::int64_t>(sizeof(float));
+  return size;
+}
+
 // Since the failure that this attempt makes good for; none where it is no restart.
 std::optional<double> seconds_since_failure(const std::optional<RestartNote>& restart) {
   if (!restart) return std::nullopt;
   return static_cast<double>(StepTimer::monotonic_ns() - restart->failed_at_ns) * 1e-9;
 }
 
-// One read of the ledger tells the attempt's number and what earlier ones cost.
-struct History {
-  int attempt;
-  EarlierSpend earlier;
-};
-
-History read_history(const RunDir& run_dir, const Price& price) {
-  const auto records = read_ledger(run_dir.ledger_file());
-  return {1 + std::max(last_attempt(records), last_metrics_attempt(run_dir.metrics_file())),
-          earlier_spend(records, price)};
-}
-
 }  // namespace
 
 struct RunReporter::State {
-  State(const RunDir& folder, RunFacts run_facts, History history)
+  State(const RunDir& folder, RunFacts run_facts)
       : run_dir(folder),
         facts(std::move(run_facts)),
-        attempt(history.attempt),
-        meter({facts.config.price_per_gpu_hour, facts.config.currency}, facts.start.world_size,
-              history.earlier.spend),
+        bar(facts.config.progress_bar ? facts.terminal_columns : 0, stdout),
         sinks(run_dir, facts.config, facts.start, [this](const std::string& line) { warn_later(line); }),
-        ledger(run_dir.ledger_file(), attempt, meter, [this](const std::string& line) { warn_later(line); }),
-        metrics(run_dir.metrics_file(), attempt, [this](const std::string& line) { warn(line); }),
-        bar(facts.config.progress_bar ? facts.terminal_columns : 0, stdout) {
-    if (!history.earlier.remark.empty()) say(history.earlier.remark);
-  }
+        bill(run_dir, facts.config, size_of(facts),
+             {[this](const std::string& line) { say(line); }, [this](const std::string& line) { warn(line); },
+              [this](const std::string& line) { warn_later(line); }}),
+        metrics(run_dir.metrics_file(), bill.attempt(), [this](const std::string& line) { warn(line); }) {}
 
   void say(const std::string& line) { bar.print_above(line); }
   void warn(const std::string& line) {
@@ -93,18 +91,16 @@ struct RunReporter::State {
     progress.batches_per_epoch = facts.batches_per_epoch;
     progress.loss = loss ? loss : last_loss;
     progress.samples_per_s = rate(samples_of_attempt, times_of_attempt);
-    progress.spend = meter.spend();
-    progress.elapsed_s = progress.spend.gpu_hours * 3600.0 / meter.gpus();
-    // The first steps say little about the rest: they warm caches up. Evaluations and saves count as they
-    // come.
-    if (times_of_attempt.steps >= 3) {
-      const double seconds_per_step =
-          (meter.running_s() - training_began_s) / static_cast<double>(times_of_attempt.steps);
-      progress.remaining_s = static_cast<double>(facts.total_steps - at.step) * seconds_per_step;
-      progress.to_finish = meter.to_finish(*progress.remaining_s);
-    }
+    progress.costs = costs(at);
+    progress.elapsed_s = progress.costs.spend.gpu_hours * 3600.0 / facts.start.world_size;
     return progress;
   }
+
+  double epochs_done(const Position& at) const {
+    return static_cast<double>(at.epoch) +
+           static_cast<double>(at.batch) / static_cast<double>(facts.batches_per_epoch);
+  }
+  Costs costs(const Position& at) const { return bill.costs(at.step, epochs_done(at), at.samples_seen); }
 
   LiveMetrics live(const StepReport& step) const {
     Progress now = progress(step.at, step.loss);
@@ -115,9 +111,9 @@ struct RunReporter::State {
             .lr = step.lr,
             .times = times_of_attempt,
             .bytes_sent = step.bytes_sent,
-            .spend = std::move(now.spend),
-            .remaining_s = now.remaining_s,
-            .to_finish = std::move(now.to_finish)};
+            .spend = std::move(now.costs.spend),
+            .remaining_s = now.costs.remaining_s,
+            .to_finish = std::move(now.costs.to_finish)};
   }
 
   // A report that cannot be written never makes a run fail.
@@ -137,35 +133,36 @@ struct RunReporter::State {
 
   RunDir run_dir;
   RunFacts facts;
-  int attempt;
-  CostMeter meter;
   std::mutex later_mutex;
   std::vector<std::string> later;
-  RunSinks sinks;  // before anything is recorded: a port that is taken is an attempt that never began
-  LedgerWriter ledger;
-  MetricsWriter metrics;
   ProgressBar bar;
+  RunSinks sinks;  // before anything is recorded: a port that is taken is an attempt that never began
+  RunBill bill;
+  MetricsWriter metrics;
   StepTimes times_of_attempt;
-  StepTimes times_since_record;
+  StepTimes times_since_record;  // all steps; those of the attempt are without rework
   std::int64_t samples_of_attempt = 0;
   std::int64_t samples_since_record = 0;
+  std::int64_t rework_steps_since_record = 0;
+  bool has_stepped = false;
   std::optional<double> last_loss;
-  double training_began_s = 0.0;
   const std::optional<RestartNote> restart = read_restart_note(exit_report_dir());
 };
 
-RunReporter::RunReporter(const RunDir& run_dir, RunFacts facts) {
-  const Price price{facts.config.price_per_gpu_hour, facts.config.currency};
-  History history = read_history(run_dir, price);
-  StartRecord start = facts.start;
-  start.price = price;
+RunReporter::RunReporter(const RunDir& run_dir, RunFacts facts)
+    : state_(std::make_unique<State>(run_dir, std::move(facts))) {
+  StartRecord start = state_->facts.start;
+  const Tariff& tariff = state_->bill.tariff();
+  start.price = tariff.price;
+  start.price_source = tariff.source;
+  start.price_date = tariff.date;
+  start.gpu_type = tariff.gpu_type;
+  start.budget = state_->facts.config.budget;
   start.versions = {{"lockstep", LOCKSTEP_VERSION}, {"torch", TORCH_VERSION}};
-  state_ = std::make_unique<State>(run_dir, std::move(facts), std::move(history));
-  state_->training_began_s = state_->meter.running_s();
   state_->metrics.write(start);
   if (state_->restart) {
     state_->metrics.write(EventRecord{"restart", start.step, std::nullopt, std::nullopt, std::nullopt,
-                                      state_->restart->reason, state_->meter.running_s()});
+                                      state_->restart->reason, state_->bill.running_s()});
   }
 }
 
@@ -178,17 +175,40 @@ void RunReporter::warn(const std::string& line) {
   state_->warn(line);
 }
 
+void RunReporter::enter(RunPart part) {
+  state_->bill.enter(part);
+}
+bool RunReporter::must_stop(std::int64_t step) const {
+  return state_->bill.must_stop(step);
+}
+bool RunReporter::is_off_peak_over() const {
+  return state_->bill.is_off_peak_over();
+}
+bool RunReporter::is_at_mark() const {
+  return state_->bill.is_at_mark();
+}
+std::string RunReporter::stop_message() const {
+  return state_->bill.stop_message();
+}
+std::string RunReporter::stop_reason() const {
+  return state_->bill.stop_reason();
+}
+
 void RunReporter::stepped(const StepReport& step) {
   State& state = *state_;
-  if (state.times_of_attempt.steps == 0) {
+  const bool is_rework = state.bill.stepped(step.at.step, step.times);
+  if (!std::exchange(state.has_stepped, true)) {
     state.metrics.write(EventRecord{"first_step", step.at.step, std::nullopt, std::nullopt,
-                                    seconds_since_launch(), "", state.meter.running_s(),
+                                    seconds_since_launch(), "", state.bill.running_s(),
                                     seconds_since_failure(state.restart)});
   }
-  state.times_of_attempt += step.times;
+  if (!is_rework) {
+    state.times_of_attempt += step.times;
+    state.samples_of_attempt += step.samples;
+  }
   state.times_since_record += step.times;
-  state.samples_of_attempt += step.samples;
   state.samples_since_record += step.samples;
+  state.rework_steps_since_record += is_rework ? 1 : 0;
   state.print_later_warnings();
   if (step.loss) state.last_loss = step.loss;
   if (state.sinks.live()) state.sinks.stepped(state.live(step));
@@ -203,8 +223,9 @@ void RunReporter::stepped(const StepReport& step) {
   record.samples_per_s = State::rate(std::exchange(state.samples_since_record, 0), state.times_since_record);
   record.times = std::exchange(state.times_since_record, {});
   record.bytes_sent = step.bytes_sent;
-  record.elapsed_s = state.meter.running_s();
-  record.spend = state.meter.spend();
+  record.rework_steps = std::exchange(state.rework_steps_since_record, 0);
+  record.elapsed_s = state.bill.running_s();
+  record.costs = state.costs(step.at);
   record.grad_norm = step.grad_norm;
   state.metrics.write(record);
   state.sinks.logged(record);
@@ -214,7 +235,7 @@ void RunReporter::stepped(const StepReport& step) {
 void RunReporter::evaluated(const Position& at, double loss, double accuracy, std::int64_t samples,
                             double seconds) {
   State& state = *state_;
-  const EvalRecord record{at.epoch, at.step, loss, accuracy, samples, seconds, state.meter.running_s()};
+  const EvalRecord record{at.epoch, at.step, loss, accuracy, samples, seconds, state.bill.running_s()};
   state.metrics.write(record);
   state.sinks.evaluated(record);
   char line[128];
@@ -227,9 +248,10 @@ void RunReporter::evaluated(const Position& at, double loss, double accuracy, st
 void RunReporter::happened(const std::string& event, const Position& at, const std::string& detail,
                            std::optional<double> save_time_s, std::optional<double> write_time_s) {
   const EventRecord record{
-      event, at.step, save_time_s, write_time_s, std::nullopt, detail, state_->meter.running_s()};
+      event, at.step, save_time_s, write_time_s, std::nullopt, detail, state_->bill.running_s()};
   state_->metrics.write(record);
   state_->sinks.happened(record);
+  if (event == "checkpoint" && write_time_s) state_->bill.wrote(*write_time_s);
 }
 
 void RunReporter::finished(const std::string& reason, int exit_code, const Position& at,
@@ -237,11 +259,12 @@ void RunReporter::finished(const std::string& reason, int exit_code, const Posit
                            std::optional<double> test_accuracy, const std::string& checkpoint) {
   State& state = *state_;
   state.bar.finish();
-  const double elapsed_s = state.meter.running_s();
-  const Spend spend = state.meter.spend();
+  const double elapsed_s = state.bill.running_s();
+  const Costs costs = state.costs(at);
+  const RunPartTimes parts = state.bill.parts();
   state.metrics.write(EndRecord{reason, exit_code, at.epoch, at.step, at.samples_seen, train_loss, test_loss,
-                                test_accuracy, elapsed_s, spend});
-  state.ledger.close(reason);
+                                test_accuracy, elapsed_s, parts, costs});
+  state.bill.close(reason);
   state.print_later_warnings();
   RunSummary summary;
   summary.model = state.facts.start.model;
@@ -262,11 +285,13 @@ void RunReporter::finished(const std::string& reason, int exit_code, const Posit
   summary.test_loss = test_loss;
   summary.test_accuracy = test_accuracy;
   summary.checkpoint = checkpoint;
-  summary.spend = spend;
-  const double epochs_done =
-      static_cast<double>(at.epoch) +
-      static_cast<double>(at.batch) / static_cast<double>(state.facts.batches_per_epoch);
-  if (epochs_done > 0.0) summary.per_epoch = state.meter.per_epoch(epochs_done);
+  summary.parts = parts;
+  summary.costs = costs;
+  if (const double epochs = state.epochs_done(at); epochs > 0.0) {
+    summary.per_epoch = costs.spend;
+    summary.per_epoch->gpu_hours /= epochs;
+    summary.per_epoch->amount = costs.per_epoch;
+  }
   std::fputs(format_summary(summary).c_str(), stdout);
   std::fflush(stdout);
   if (!state.facts.config.no_report) state.write_report();

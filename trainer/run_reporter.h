@@ -6,6 +6,7 @@
 #include <string>
 
 #include "trainer/config/train_config.h"
+#include "trainer/cost/run_parts.h"
 #include "trainer/metrics/metrics_records.h"
 #include "trainer/metrics/summary.h"
 #include "trainer/run_dir/run_dir.h"
@@ -19,7 +20,8 @@ struct RunFacts {
   std::string data;          // Dataset::description()
   int terminal_columns = 0;  // 0: no terminal
   std::int64_t batches_per_epoch = 0;
-  std::int64_t total_steps = 0;  // optimizer steps of the whole run
+  std::int64_t total_steps = 0;        // optimizer steps of the whole run
+  std::int64_t tokens_per_sample = 0;  // 0: samples are not made of tokens
 };
 
 // Where a run is, for the bar.
@@ -55,6 +57,16 @@ class RunReporter {
   void say(const std::string& line);
   void warn(const std::string& line);
 
+  // What rank 0 does from now on, for the bill: an evaluation, a save, or neither (kIdle).
+  void enter(RunPart part);
+  // Whether the budget wants the run to save and stop after step `step`, which is under way; and, once all
+  // ranks agree, why.
+  bool must_stop(std::int64_t step) const;
+  bool is_off_peak_over() const;
+  bool is_at_mark() const;  // within an evaluation: to abandon it
+  std::string stop_message() const;
+  std::string stop_reason() const;
+
   // After each step.
   void stepped(const StepReport& step);
   void evaluated(const Position& at, double loss, double accuracy, std::int64_t samples, double seconds);
@@ -69,6 +81,22 @@ class RunReporter {
  private:
   struct State;
   std::unique_ptr<State> state_;
+};
+
+// While it lives, rank 0's time is `part`; on other ranks, which have no reporter, it does nothing.
+class BillSpan {
+ public:
+  BillSpan(std::optional<RunReporter>& reporter, RunPart part) : reporter_(reporter) {
+    if (reporter_) reporter_->enter(part);
+  }
+  ~BillSpan() {
+    if (reporter_) reporter_->enter(RunPart::kIdle);
+  }
+  BillSpan(const BillSpan&) = delete;
+  BillSpan& operator=(const BillSpan&) = delete;
+
+ private:
+  std::optional<RunReporter>& reporter_;
 };
 
 }  // namespace lockstep

@@ -30,14 +30,15 @@ void RunSinks::logged(const TrainRecord& record) {
       {"loss/train", record.loss},
       {"lr", record.lr},
       {"throughput/samples_per_s", record.samples_per_s},
-      {"cost/gpu_hours", record.spend.gpu_hours},
+      {"cost/gpu_hours", record.costs.spend.gpu_hours},
       {"time/step_s", record.times.mean_step_s()},
   };
   for (int i = 0; i < kStepPartCount; ++i) {
     const auto part = static_cast<StepPart>(i);
     values.emplace_back(std::string("time/") + step_part_name(part) + "_s", record.times.mean_part_s(part));
   }
-  if (record.spend.amount) values.emplace_back("cost/spend_" + record.spend.currency, *record.spend.amount);
+  if (record.costs.spend.amount)
+    values.emplace_back("cost/spend_" + record.costs.spend.currency, *record.costs.spend.amount);
   if (record.grad_norm) values.emplace_back("grad_norm", *record.grad_norm);
   tensorboard_->write(record.step, values);
 }

@@ -296,6 +296,7 @@ SessionEnd train(const TrainConfig& config, Communicator& communicator, const Co
   together(communicator, [&] { trainer = std::make_unique<Trainer>(std::move(parts)); });
   if (communicator.rank() == 0) write_config_file(folder.dir.config_file(), config);
   const ExitCode code = trainer->fit();
+  if (code == ExitCode::kBudget) return {code, trainer->budget_message()};
   return {code, code == ExitCode::kPaused
                     ? "paused after step " + std::to_string(trainer->step()) +
                           (config.fresh ? ": run the same command without --fresh to go on"

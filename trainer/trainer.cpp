@@ -190,6 +190,8 @@ RunFacts Trainer::facts() const {
   facts.data = data_.train->description();
   facts.batches_per_epoch = batches_per_epoch();
   facts.total_steps = total_steps();
+  const DatasetShape shape = data_.train->shape();
+  if (shape.vocabulary_size > 0) facts.tokens_per_sample = shape.sample_sizes.front();
   return facts;
 }
 
@@ -198,7 +200,7 @@ ExitCode Trainer::fit() {
     if (reporter_) reporter_->say("this run is complete: nothing is left to do");
     // What a run that ends in mid-epoch does last is not in its checkpoint, nor is an evaluation that was
     // abandoned.
-    if (state_.batch != 0 && !finish_epoch()) return end(ExitCode::kPaused, "paused");
+    if (state_.batch != 0 && !finish_epoch()) return end_abandoned();
   }
   bool stops = stops_early(state_.monitor, monitor_);
   while (!complete() && !stops) {
@@ -209,15 +211,19 @@ ExitCode Trainer::fit() {
       feed.loader.start_epoch(feed.sampler.indices(state_.epoch), state_.batch);
     }
     while (state_.batch < batches_per_epoch() && !complete()) {
-      const bool pause = train_step() && !complete();  // a run that is complete has nothing to pause
+      const Decision agreed = train_step();
+      // A run that is complete has nothing to pause; but its evaluation may be more than the budget has left.
+      const bool over_budget = agreed.has(DecisionFlag::kBudget);
+      const bool pause = over_budget || (agreed.has(DecisionFlag::kPause) && !complete());
       const auto every = save_every_steps();
       const bool epoch_ends = state_.batch >= batches_per_epoch();
       const bool due = save_now_ || (every && state_.step % *every == 0);
       if (pause || (due && !epoch_ends)) save();
       saver_->poll();
-      if (pause) return end(ExitCode::kPaused, "paused");
+      if (over_budget) return end_for_budget();
+      if (pause) return end(ExitCode::kPaused, pause_reason());
     }
-    if (!finish_epoch()) return end(ExitCode::kPaused, "paused");
+    if (!finish_epoch()) return end_abandoned();
     stops = agree_to_stop_early();
   }
   return end(ExitCode::kFinished, stops ? "early_stopped" : "finished");
@@ -225,8 +231,8 @@ ExitCode Trainer::fit() {
 
 // An epoch's end is a place to go on from: evaluated, counted and saved. A run that max_steps ends in
 // mid-epoch saves before it evaluates, so that going on with more steps draws the numbers that it would have
-// drawn anyway. False: a pause was asked for while it evaluated; what is saved is from before that, so that
-// the evaluation is done anew.
+// drawn anyway. False: a pause was asked for, or the budget reached, while it evaluated; what is saved is
+// from before that, so that the evaluation is done anew.
 bool Trainer::finish_epoch() {
   if (state_.batch < batches_per_epoch()) {
     save();
@@ -257,8 +263,8 @@ bool Trainer::reads_loss(std::int64_t batches) const {
   return device_.is_cpu() || logs_this_step() || saves || save_wanted_;
 }
 
-// Returns whether all ranks have agreed to pause.
-bool Trainer::train_step() {
+// Returns what all ranks have agreed on.
+Decision Trainer::train_step() {
   heartbeat_.beat(RankPhase::kTraining, state_.step);
   if (tracer_) {
     tracer_->begin_step(state_.step + 1);
@@ -313,7 +319,7 @@ bool Trainer::train_step() {
                         .bytes_sent = communicator_->bytes_sent()});
     if (const auto remark = ddp_->reducer().take_remark()) reporter_->say(*remark);
   }
-  return agreed.decision.has(DecisionFlag::kPause);
+  return agreed.decision;
 }
 
 // The mean gradient of `batches` batches of each logical rank, each loss divided by their number; only the
@@ -358,7 +364,8 @@ void Trainer::forward_and_backward_of(std::size_t index, bool last, std::int64_t
 
 void Trainer::vote() {
   Decision mine;
-  if (pause_requested()) mine.add(DecisionFlag::kPause);
+  if (wants_pause()) mine.add(DecisionFlag::kPause);
+  if (reporter_ && reporter_->must_stop(state_.step + 1)) mine.add(DecisionFlag::kBudget);
   if (!std::all_of(losses_.begin(), losses_.end(), [](double loss) { return std::isfinite(loss); }))
     mine.add(DecisionFlag::kNonFiniteLoss);
   if (saver_->due()) mine.add(DecisionFlag::kSave);
@@ -399,13 +406,15 @@ void Trainer::stop_for_drift(const std::vector<double>& fingerprints) {
                        " steps (--check-drift-every-n-steps) is rank 0's");
 }
 
-// Returns false if all ranks have agreed to abandon it for a pause; nothing has been drawn then.
+// Returns false if all ranks have agreed to abandon it, for a pause or for the budget; nothing has been drawn
+// then.
 bool Trainer::run_evaluation() {
   const auto begin = std::chrono::steady_clock::now();
   const TraceSpan span(trace(), "run", "evaluation");
+  const BillSpan bill(reporter_, RunPart::kEvaluation);
   const auto asks_to_stop = [this] {
     heartbeat_.beat(RankPhase::kEvaluating, state_.step);
-    return pause_requested();
+    return wants_pause() || (reporter_ && reporter_->is_at_mark());
   };
   asks_to_stop();
   const std::vector<at::Tensor> random_states = logical_ranks_.own_random_states();

@@ -65,6 +65,8 @@ class Trainer {
   ExitCode fit();
   // Optimizer steps done.
   std::int64_t step() const { return state_.step; }
+  // On rank 0, why the budget ended fit().
+  std::string budget_message() const { return reporter_ ? reporter_->stop_message() : ""; }
 
  private:
   void restore(const Checkpoint& checkpoint);
@@ -73,7 +75,7 @@ class Trainer {
   void save();
   void settle_before(ExitCode code);
   void make_saver(const TrainerParts& parts);
-  bool train_step();
+  Decision train_step();
   void make_tracer();
   void make_hashes();
   TraceRecorder* trace() { return tracer_ ? tracer_->recorder() : nullptr; }  // null: nothing is recorded now
@@ -102,6 +104,10 @@ class Trainer {
   Position position() const { return {state_.epoch, state_.batch, state_.step, state_.samples_seen}; }
   RunFacts facts() const;
   ExitCode end(ExitCode code, const std::string& reason);
+  bool wants_pause() const;
+  std::string pause_reason() const;
+  ExitCode end_for_budget();
+  ExitCode end_abandoned();
 
   TrainConfig config_;
   CommunicatorPtr communicator_;

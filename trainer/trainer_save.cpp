@@ -39,6 +39,7 @@ std::optional<std::int64_t> Trainer::save_every_steps() const {
 void Trainer::save() {
   if (saved_step_ == state_.step && state_.batch != 0) return;
   const TraceSpan span(trace(), "run", "checkpoint");
+  const BillSpan bill(reporter_, RunPart::kCheckpoint);
   heartbeat_.beat(RankPhase::kSaving, state_.step);
   saver_->begin();
   ddp_->sync_buffers();  // where the last to pass forward here was not logical rank 0
@@ -74,6 +75,7 @@ void Trainer::save() {
 
 // Waits until the last checkpoint is on the disk; a run that could not save has not ended in good order.
 void Trainer::settle_before(ExitCode code) {
+  const BillSpan bill(reporter_, RunPart::kCheckpoint);
   const std::string failure = saver_->settle();
   const bool in_good_order =
       code == ExitCode::kFinished || code == ExitCode::kPaused || code == ExitCode::kBudget;

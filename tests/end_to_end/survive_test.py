@@ -88,6 +88,46 @@ class RestartTest(SurvivingTest):
         self.assert_same_weights("run", "whole")
 
 
+class FaultTest(SurvivingTest):
+    LONG = [*MLP, "--max-epochs", "400", "--checkpoint-interval", "20"]
+
+    def test_a_crash_is_named_and_its_survivors_do_not_take_it_for_a_pause(self):
+        process = self.start("run", 3, *self.LONG)
+        self.wait_for_step("run", 25)
+        os.kill(rank_pids(self.folder / "run")[2], signal.SIGSEGV)
+        begin = time.monotonic()
+        output = self.finish(process, 11)
+        self.assertLess(time.monotonic() - begin, 5)
+        self.assertRegex(output, r"rank 2 was ended by signal 11 \(SIGSEGV\) at [\d:]+, in (step|the)")
+        per_epoch = 2048 // 3 // 16 + 1
+        for checkpoint in (self.folder / "run" / "checkpoints").glob("step_*"):
+            step = int(checkpoint.name[5:])
+            self.assertTrue(step % 20 == 0 or step % per_epoch == 0, checkpoint)
+        self.assertEqual(records(self.folder / "run", "end"), [])
+
+    def test_a_slow_rank_is_no_dead_one(self):
+        process = self.start("run", 2, *MLP, "--max-epochs", "10", "--timeout", "4")
+        self.wait_for_step("run", 5)
+        slow = rank_pids(self.folder / "run")[1]
+        for _ in range(3):
+            os.kill(slow, signal.SIGSTOP)
+            time.sleep(1)
+            os.kill(slow, signal.SIGCONT)
+            time.sleep(0.1)
+        self.assertNotIn("stopped", self.finish(process))
+
+    def test_a_second_signal_while_it_saves_leaves_the_newest_checkpoint(self):
+        process = self.start("run", 2, *MLP, "--max-epochs", "8", "--checkpoint-interval", "1")
+        self.wait_for_step("run", 5)
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=60)
+        self.assertIn(process.returncode, (10, 11), output)  # 10: the save was quicker
+        self.train("run", 2, *MLP, "--max-epochs", "8", "--checkpoint-interval", "1", "--resume")
+        self.train("whole", 2, *MLP, "--max-epochs", "8")
+        self.assert_same_weights("run", "whole")
+
+
 class PauseTest(SurvivingTest):
     def test_the_pause_command_and_then_another_number_of_ranks(self):
         options = [*MLP, "--max-epochs", "8", "--logical-world-size", "2"]

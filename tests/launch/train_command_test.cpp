@@ -5,8 +5,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <csignal>
 #include <sstream>
+#include <thread>
 
 #include "tests/launch/launched.h"
 
@@ -58,6 +60,55 @@ TEST(TrainCommand, OneRankTakesTheSamePathsWithoutMpirun) {
                                                                              {"exit 0", 11}}) {
     Launched job(with_ranks(1), {{"FAKE_RANK", script}, {"PATH", "/nothing/here"}});
     EXPECT_EQ(job.wait(), code) << script;
+  }
+}
+
+TEST(TrainCommand, RunsACommandWhenTheRunHasEndedWell) {
+  const std::vector<std::string> options = {"--on-finish", "touch 'a file' b\\ c", "--on-finish-delay", "0"};
+  Launched good(with_ranks(1, options), {{"FAKE_RANK", "report 0"}});
+  EXPECT_EQ(good.wait(), 0);
+  EXPECT_TRUE(fs::exists(good.folder() / "a file"));
+  EXPECT_TRUE(fs::exists(good.folder() / "b c"));
+  EXPECT_THAT(good.error(), HasSubstr("--on-finish runs touch 'a file' 'b c'"));
+  Launched paused(with_ranks(1, options), {{"FAKE_RANK", "report 10 p"}});
+  EXPECT_EQ(paused.wait(), 10);
+  EXPECT_FALSE(fs::exists(paused.folder() / "a file"));
+}
+
+TEST(TrainCommand, ACommandThatFailsIsSaidAndChangesNoExitCode) {
+  for (const auto& [command, problem] : std::vector<std::pair<std::string, std::string>>{
+           {"false", "false ended with code 1"}, {"/no/such/program", "cannot be started"}}) {
+    Launched job(with_ranks(1, {"--on-finish", command, "--on-finish-delay=0", "--on-finish-when=stopped"}),
+                 {{"FAKE_RANK", "report 12 p"}});
+    EXPECT_EQ(job.wait(), 12);
+    EXPECT_THAT(job.error(), HasSubstr(problem));
+  }
+}
+
+TEST(TrainCommand, TheCountdownCanBeCancelled) {
+  Launched job(with_ranks(1, {"--on-finish", "touch done", "--on-finish-delay", "60"}),
+               {{"FAKE_RANK", "touch ended;report 0"}});
+  job.wait_for_file("ended-0");
+  while (fs::exists(job.folder() / "run")) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));  // until it counts
+  job.send(SIGINT);
+  EXPECT_EQ(job.wait(), 0);
+  EXPECT_THAT(job.error(), HasSubstr("cancelled"));
+  EXPECT_FALSE(fs::exists(job.folder() / "done"));
+}
+
+TEST(TrainCommand, RefusesABillThatCannotBeBeforeAnythingIsStarted) {
+  for (const auto& [options, problem] : std::vector<std::pair<std::vector<std::string>, std::string>>{
+           {{"--gpu-type", "A10O"}, "the price table has no GPU A10O; did you mean A100"},
+           {{"--on-finish", "'open"}, "--on-finish: a ' is not closed"},
+           {{"--off-peak", "22:00-22:00"}, "--off-peak: \"22:00-22:00\": it closes when it opens"},
+           {{"--off-peak", "22:00-06:00,Mars/Olympus"}, "there is no time zone Mars/Olympus"},
+           {{"--budget", "5"}, "--budget needs a price"},
+           {{"--spot"}, "--spot needs --gpu-type"}}) {
+    Launched job(with_ranks(1, options), {{"FAKE_RANK", "touch started;report 0"}});
+    EXPECT_EQ(job.wait(), 2) << problem;
+    EXPECT_THAT(job.error(), HasSubstr(problem));
+    EXPECT_FALSE(fs::exists(job.folder() / "started-0"));
   }
 }
 

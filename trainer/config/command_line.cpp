@@ -52,7 +52,7 @@ std::string train_help() {
          "same.\n" +
          format_help(train_help_entries()) +
          "\nExit codes: 0 finished, 2 usage, 3 bad input or data, 10 paused (run the same command again),\n"
-         "11 a peer or the network failed (retryable).\n";
+         "11 a peer or the network failed (retryable), 12 the budget is reached.\n";
 }
 
 CommandLine parse_command_line(const std::vector<std::string>& arguments) {

@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "trainer/config/checkpoint_options.h"
+#include "trainer/config/cost_options.h"
 #include "trainer/config/lr_schedule_options.h"
 
 namespace lockstep {
@@ -23,7 +24,6 @@ constexpr const char* kOptimisation = "Optimisation";
 constexpr const char* kWhere = "Where and how it runs";
 constexpr const char* kSurvives = "What it survives";
 constexpr const char* kLeaves = "What it leaves behind";
-constexpr const char* kCost = "Cost";
 
 Rule ip_address() {
   return {"an IP address, such as 127.0.0.1, 0.0.0.0 or ::1", [](const OptionValue& value) {
@@ -31,14 +31,6 @@ Rule ip_address() {
             in6_addr parsed{};  // has room for both
             return text != nullptr && (inet_pton(AF_INET, text->c_str(), &parsed) == 1 ||
                                        inet_pton(AF_INET6, text->c_str(), &parsed) == 1);
-          }};
-}
-
-Rule currency_code() {
-  return {"a currency's code of three capital letters, such as USD or EUR", [](const OptionValue& value) {
-            const auto* text = std::get_if<std::string>(&value);
-            return text != nullptr && text->size() == 3 &&
-                   std::all_of(text->begin(), text->end(), [](char c) { return c >= 'A' && c <= 'Z'; });
           }};
 }
 
@@ -202,10 +194,6 @@ std::vector<Option<TrainConfig>> make_options() {
        "Leave out RUN_DIR/report.html, which is written when the run ends; lockstep report writes it any "
        "time",
        true_or_false()},
-
-      {"price-per-gpu-hour", kCost, &C::price_per_gpu_hour, "X",
-       "Price of one rank's device for an hour, in --currency; 0: unknown", number_not_negative()},
-      {"currency", kCost, &C::currency, "CODE", "Currency of all prices", currency_code()},
   };
   const auto before = std::find_if(options.begin(), options.end(),
                                    [](const auto& option) { return option.name == "sync-batchnorm"; });
@@ -215,12 +203,14 @@ std::vector<Option<TrainConfig>> make_options() {
                                     [](const auto& option) { return option.name == "log-every-n-steps"; });
   auto checkpoints = checkpoint_option_rows(kLeaves);
   options.insert(logging, checkpoints.begin(), checkpoints.end());
+  auto cost = cost_option_rows();
+  options.insert(options.end(), cost.begin(), cost.end());
   for (auto& option : options) {
     static const std::vector<std::string> may_differ = {
         "num-workers", "progress-bar", "notices", "notices-url", "master-addr", "master-port", "no-report"};
     option.same_on_all_ranks =
         std::find(may_differ.begin(), may_differ.end(), option.name) == may_differ.end();
-    option.recorded = option.name != "resume" && option.name != "fresh";
+    option.recorded = option.name != "resume" && option.name != "fresh" && option.name != "yes";
   }
   return options;
 }
@@ -258,6 +248,7 @@ void check_contradictions(const TrainConfig& config) {
   }
   check_lr_schedule(config);
   check_checkpoint_options(config);
+  check_cost_options(config);
 }
 
 std::filesystem::path run_dir_of(const TrainConfig& config) {

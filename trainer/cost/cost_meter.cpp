@@ -7,34 +7,42 @@
 
 namespace lockstep {
 
-CostMeter::CostMeter(Price price, int gpus, Spend earlier, Clock clock)
-    : price_(std::move(price)),
+CostMeter::CostMeter(Tariff tariff, int gpus, MeterStart start, Clock clock)
+    : tariff_(std::move(tariff)),
       gpus_(gpus),
-      earlier_(std::move(earlier)),
+      start_(std::move(start)),
       clock_(std::move(clock)),
-      start_s_(clock_()) {
-  check_price(price_);
+      begin_s_(clock_() - start_.running_s) {
+  check_price(tariff_.price);
   if (gpus < 1)
     throw std::invalid_argument("a run on " + std::to_string(gpus) + " GPUs costs nothing; use at least 1");
-  if (earlier_.amount && earlier_.currency != price_.currency) {
-    throw std::invalid_argument("earlier attempts cost " + earlier_.currency + ", this one " +
-                                price_.currency + "; sums are made within one currency only");
+  if (start_.earlier.amount && start_.earlier.currency != tariff_.price.currency) {
+    throw std::invalid_argument("earlier attempts cost " + start_.earlier.currency + ", this one " +
+                                tariff_.price.currency + "; sums are made within one currency only");
   }
 }
 
 double CostMeter::running_s() const {
-  return clock_() - start_s_;
+  return clock_() - begin_s_;
 }
 
-Spend CostMeter::spend() const {
-  Spend sum = spend_of(price_, gpus_, running_s());
-  sum.gpu_hours += earlier_.gpu_hours;
-  if (earlier_.amount) sum.amount = sum.amount.value_or(0.0) + *earlier_.amount;
+Spend CostMeter::spend_after(double more_s) const {
+  const double running = running_s() + more_s;
+  Spend sum{.gpu_hours = start_.earlier.gpu_hours + running / 3600.0 * gpus_,
+            .amount = start_.earlier.amount,
+            .currency = tariff_.price.currency};
+  if (tariff_.price.is_known()) {
+    const double billed = billed_seconds(tariff_.billing, start_.interval_s + running);
+    sum.amount = sum.amount.value_or(0.0) + *spend_of(tariff_.price, gpus_, billed).amount +
+                 storage_amount(tariff_.storage, running);
+  }
   return sum;
 }
 
 Spend CostMeter::to_finish(double remaining_s) const {
-  return spend_of(price_, gpus_, remaining_s);
+  Spend more = spend_of(tariff_.price, gpus_, remaining_s);
+  if (more.amount) more.amount = *spend_after(remaining_s).amount - *spend().amount;
+  return more;
 }
 
 Spend CostMeter::per_epoch(double epochs) const {

@@ -5,7 +5,9 @@
 #include <cstring>
 #include <fstream>
 #include <limits>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 #include <utility>
 
 #include "sampler/data_error.h"
@@ -13,26 +15,14 @@
 namespace lockstep {
 namespace {
 
+using Json = nlohmann::ordered_json;
+
 constexpr std::size_t kLongestLine = 4096;
 constexpr std::uintmax_t kLargestFile = std::uintmax_t{1} << 30;
 
-std::string to_line(const LedgerRecord& record) {
-  const nlohmann::ordered_json line = {{"attempt", record.attempt},
-                                       {"start_unix_s", record.start_unix_s},
-                                       {"running_s", record.running_s},
-                                       {"gpus", record.gpus},
-                                       {"price_per_gpu_hour", record.price_per_gpu_hour},
-                                       {"currency", record.currency},
-                                       {"closed", record.closed},
-                                       {"reason", record.reason}};
-  // Bytes that are no UTF-8 are replaced rather than refused: a record must never be lost to its reason's
-  // spelling.
-  return line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
-
 template <typename Number>
-Number number_in(const nlohmann::json& line, const char* key, Number smallest) {
-  const nlohmann::json& value = line.at(key);
+Number number_in(const Json& line, const char* key, Number smallest) {
+  const Json& value = line.at(key);
   const double number = value.get<double>();
   const bool fits = std::isfinite(number) && number >= static_cast<double>(smallest) &&
                     number <= static_cast<double>(std::numeric_limits<Number>::max());
@@ -42,10 +32,28 @@ Number number_in(const nlohmann::json& line, const char* key, Number smallest) {
   return value.get<Number>();
 }
 
+// Of a field that older ledgers lack.
+double number_or_0(const Json& line, const char* key) {
+  return line.contains(key) ? number_in<double>(line, key, 0.0) : 0.0;
+}
+std::string text_or_none(const Json& line, const char* key) {
+  return line.contains(key) ? line.at(key).get<std::string>() : std::string();
+}
+
+RunPartTimes parts_in(const Json& line) {
+  RunPartTimes parts;
+  if (!line.contains("parts_s")) return parts;
+  for (int i = 0; i < kRunPartCount; ++i) {
+    const auto part = static_cast<RunPart>(i);
+    parts[part] = number_or_0(line.at("parts_s"), run_part_name(part));
+  }
+  return parts;
+}
+
 LedgerRecord from_line(const std::string& text) {
   if (text.size() > kLongestLine) throw DataError("it is longer than any record");
   try {
-    const nlohmann::json line = nlohmann::json::parse(text);
+    const Json line = Json::parse(text);
     LedgerRecord record{.attempt = number_in<int>(line, "attempt", 1),
                         .start_unix_s = number_in<double>(line, "start_unix_s", 0.0),
                         .running_s = number_in<double>(line, "running_s", 0.0),
@@ -53,21 +61,63 @@ LedgerRecord from_line(const std::string& text) {
                         .price_per_gpu_hour = number_in<double>(line, "price_per_gpu_hour", 0.0),
                         .currency = line.at("currency").get<std::string>(),
                         .closed = line.at("closed").get<bool>(),
-                        .reason = line.at("reason").get<std::string>()};
-    check_price({record.price_per_gpu_hour, record.currency});
+                        .reason = line.at("reason").get<std::string>(),
+                        .launch = text_or_none(line, "launch"),
+                        .end_unix_s = number_or_0(line, "end_unix_s"),
+                        .boot = text_or_none(line, "boot"),
+                        .boot_s = number_or_0(line, "boot_s"),
+                        .billing = {.granularity_s = number_or_0(line, "billing_granularity_s"),
+                                    .minimum_s = number_or_0(line, "billing_minimum_s"),
+                                    .pause_stops_billing = !line.contains("pause_stops_billing") ||
+                                                           line.at("pause_stops_billing").get<bool>()},
+                        .storage = {.gb = number_or_0(line, "storage_gb"),
+                                    .price_per_gb_month = number_or_0(line, "storage_price_per_gb_month")},
+                        .step = line.contains("step") ? number_in<std::int64_t>(line, "step", 0) : 0,
+                        .parts = parts_in(line),
+                        .gpu_type = text_or_none(line, "gpu_type"),
+                        .price_source = text_or_none(line, "price_source")};
+    if (record.end_unix_s == 0.0) record.end_unix_s = record.start_unix_s + record.running_s;
+    check_price(record.price());
     return record;
-  } catch (const nlohmann::json::exception&) {
+  } catch (const Json::exception&) {
     throw DataError("it is no JSON object with a record's fields");
   } catch (const std::invalid_argument& error) {
     throw DataError(error.what());
   }
 }
 
-double unix_seconds() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
-
 }  // namespace
+
+std::string to_line(const LedgerRecord& record) {
+  Json line = {{"attempt", record.attempt},
+               {"start_unix_s", record.start_unix_s},
+               {"running_s", record.running_s},
+               {"gpus", record.gpus},
+               {"price_per_gpu_hour", record.price_per_gpu_hour},
+               {"currency", record.currency},
+               {"closed", record.closed},
+               {"reason", record.reason},
+               {"launch", record.launch},
+               {"end_unix_s", record.end_unix_s},
+               {"boot", record.boot},
+               {"boot_s", record.boot_s},
+               {"billing_granularity_s", record.billing.granularity_s},
+               {"billing_minimum_s", record.billing.minimum_s},
+               {"pause_stops_billing", record.billing.pause_stops_billing},
+               {"storage_gb", record.storage.gb},
+               {"storage_price_per_gb_month", record.storage.price_per_gb_month},
+               {"step", record.step},
+               {"parts_s", Json::object()},
+               {"gpu_type", record.gpu_type},
+               {"price_source", record.price_source}};
+  for (int i = 0; i < kRunPartCount; ++i) {
+    const auto part = static_cast<RunPart>(i);
+    line["parts_s"][run_part_name(part)] = record.parts[part];
+  }
+  // Bytes that are no UTF-8 are replaced rather than refused: a record must never be lost to its reason's
+  // spelling.
+  return line.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
 
 std::vector<LedgerRecord> read_ledger(const std::filesystem::path& file) {
   std::error_code error;
@@ -97,93 +147,6 @@ std::vector<LedgerRecord> read_ledger(const std::filesystem::path& file) {
 
 int last_attempt(const std::vector<LedgerRecord>& records) {
   return records.empty() ? 0 : records.back().attempt;
-}
-
-LedgerTotal total_of(const std::vector<LedgerRecord>& records) {
-  LedgerTotal total;
-  for (const LedgerRecord& record : records) {
-    const Spend spend = spend_of({record.price_per_gpu_hour, record.currency}, record.gpus, record.running_s);
-    total.gpu_hours += spend.gpu_hours;
-    if (spend.amount) {
-      total.amounts[record.currency] += *spend.amount;
-    } else {
-      total.unpriced_gpu_hours += spend.gpu_hours;
-    }
-  }
-  return total;
-}
-
-EarlierSpend earlier_spend(const std::vector<LedgerRecord>& records, const Price& price) {
-  const std::string& currency = price.currency;
-  const LedgerTotal total = total_of(records);
-  EarlierSpend earlier{.spend = {.gpu_hours = total.gpu_hours, .amount = {}, .currency = currency},
-                       .remark = {}};
-  std::string left_out;
-  for (const auto& [other, amount] : total.amounts) {
-    if (other == currency) {
-      earlier.spend.amount = amount;
-    } else {
-      left_out += (left_out.empty() ? "" : " and ") + format_money(amount, other);
-    }
-  }
-  if (total.unpriced_gpu_hours > 0.0 && (price.is_known() || !total.amounts.empty())) {
-    const Spend unpriced{.gpu_hours = total.unpriced_gpu_hours, .amount = {}, .currency = currency};
-    left_out += (left_out.empty() ? "" : " and ") + format_spend(unpriced) + " without a price";
-  }
-  if (!left_out.empty()) {
-    earlier.remark =
-        "the spend in " + currency + " leaves out " + left_out + " of earlier attempts (ledger.jsonl)";
-  }
-  return earlier;
-}
-
-LedgerWriter::LedgerWriter(const std::filesystem::path& file, int attempt, const CostMeter& meter, Warn warn,
-                           std::chrono::milliseconds heartbeat)
-    : file_(file), meter_(meter), warn_(std::move(warn)) {
-  record_.attempt = attempt;
-  record_.start_unix_s = unix_seconds() - meter.running_s();
-  record_.gpus = meter.gpus();
-  record_.price_per_gpu_hour = meter.price().per_gpu_hour;
-  record_.currency = meter.price().currency;
-  record_.running_s = meter.running_s();
-  file_.append(to_line(record_));
-  file_.sync();
-  heartbeat_ = std::thread([this, heartbeat] {
-    std::unique_lock lock(mutex_);
-    while (!stopped_.wait_for(lock, heartbeat, [this] { return stopping_; })) write_record();
-  });
-}
-
-LedgerWriter::~LedgerWriter() {
-  stop();
-}
-
-void LedgerWriter::close(const std::string& reason) {
-  stop();
-  if (record_.closed) return;
-  record_.closed = true;
-  record_.reason = reason;
-  write_record();
-}
-
-void LedgerWriter::write_record() {
-  record_.running_s = meter_.running_s();
-  try {
-    file_.append(to_line(record_));
-    file_.sync();
-  } catch (const DataError& error) {
-    if (!std::exchange(warned_, true))
-      warn_(std::string(error.what()) + "; what the run costs may go unrecorded");
-  }
-}
-
-void LedgerWriter::stop() {
-  {
-    const std::lock_guard lock(mutex_);
-    stopping_ = true;
-  }
-  stopped_.notify_all();
-  if (heartbeat_.joinable()) heartbeat_.join();
 }
 
 }  // namespace lockstep

@@ -8,7 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include "trainer/cost/spend.h"
+#include "trainer/cost/run_parts.h"
+#include "trainer/metrics/costs.h"
 #include "trainer/metrics/step_timer.h"
 
 namespace lockstep {
@@ -34,8 +35,10 @@ struct StartRecord {
   std::int64_t max_epochs = 0;
   std::int64_t max_steps = -1;  // -1: no limit
   std::uint64_t seed = 0;
-  std::int64_t step = 0;  // steps done in earlier attempts: where this one goes on
-  Price price;            // fields price_per_gpu_hour (null if unknown) and currency
+  std::int64_t step = 0;                           // steps done in earlier attempts: where this one goes on
+  Price price;                                     // fields price_per_gpu_hour (null if unknown) and currency
+  std::string price_source, price_date, gpu_type;  // left out if empty
+  double budget = 0.0;                             // 0: none; left out
   std::vector<std::pair<std::string, std::string>>
       versions;  // {"lockstep", "0.1.0"}, {"torch", "2.11.0"}, ...
 };
@@ -50,8 +53,9 @@ struct TrainRecord {
   double samples_per_s = 0.0;  // all ranks together, over the steps since the last record
   StepTimes times;  // since the last record; fields steps, step_time_s and <part>_s, means per step
   std::int64_t bytes_sent = 0;      // by rank 0 for collectives, in this attempt
+  std::int64_t rework_steps = 0;    // of `times`, done by an earlier attempt already; left out if 0
   double elapsed_s = 0.0;           // of this attempt
-  Spend spend;                      // fields spend (null if the price is unknown), currency and gpu_hours
+  Costs costs;                      // docs/contracts.md, *spend*
   std::optional<double> grad_norm;  // where clipping computes it
 };
 
@@ -90,7 +94,8 @@ struct EndRecord {
   std::optional<double> test_loss;
   std::optional<double> test_accuracy;
   double elapsed_s = 0.0;
-  Spend spend;
+  RunPartTimes parts;
+  Costs costs;
 };
 
 }  // namespace lockstep

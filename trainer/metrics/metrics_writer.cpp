@@ -1,12 +1,10 @@
 #include "trainer/metrics/metrics_writer.h"
 
-#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
-#include <string_view>
 #include <utility>
 
 #include "sampler/data_error.h"
@@ -40,10 +38,20 @@ void put_number(Json& line, const std::string& key, const std::optional<double>&
   if (value) put_number(line, key, *value);
 }
 
-void put_spend(Json& line, const Spend& spend) {
-  line["spend"] = spend.amount ? Json(*spend.amount) : Json(nullptr);
-  line["currency"] = spend.currency;
-  line["gpu_hours"] = spend.gpu_hours;
+void put_costs(Json& line, const Costs& costs) {
+  line["spend"] = costs.spend.amount ? Json(*costs.spend.amount) : Json(nullptr);
+  line["currency"] = costs.spend.currency;
+  line["gpu_hours"] = costs.spend.gpu_hours;
+  put_number(line, "spend_per_epoch", costs.per_epoch);
+  put_number(line, costs.counts_tokens ? "spend_per_million_tokens" : "spend_per_million_samples",
+             costs.per_million);
+  if (costs.to_finish) put_number(line, "spend_to_finish", costs.to_finish->amount);
+  put_number(line, "remaining_s", costs.remaining_s);
+  put_number(line, "budget_share", costs.budget_share);
+}
+
+void put_text(Json& line, const char* key, const std::string& text) {
+  if (!text.empty()) line[key] = text;
 }
 
 // `kind` comes first in every line, so that readers can tell lines apart without parsing them. What is no
@@ -75,14 +83,6 @@ std::string text_of(const Json& line) {
 }
 
 }  // namespace
-
-int last_metrics_attempt(const std::filesystem::path& file) {
-  std::int64_t last = 0;
-  for_each_line_of("start", file, [&](const Json& start) {
-    last = std::max(last, count_in(start, "attempt", 1'000'000'000).value_or(0));
-  });
-  return static_cast<int>(last);
-}
 
 std::optional<std::int64_t> last_metrics_checkpoint(const std::filesystem::path& file) {
   std::optional<std::int64_t> last;
@@ -121,6 +121,10 @@ void MetricsWriter::write(const StartRecord& record) {
   line["step"] = record.step;
   line["price_per_gpu_hour"] = record.price.is_known() ? Json(record.price.per_gpu_hour) : Json(nullptr);
   line["currency"] = record.price.currency;
+  put_text(line, "price_source", record.price_source);
+  put_text(line, "price_date", record.price_date);
+  put_text(line, "gpu_type", record.gpu_type);
+  if (record.budget > 0.0) line["budget"] = record.budget;
   line["versions"] = Json::object();
   for (const auto& [name, version] : record.versions) line["versions"][name] = version;
   write_line(text_of(line));
@@ -141,8 +145,9 @@ void MetricsWriter::write(const TrainRecord& record) {
     line[std::string(step_part_name(step_part)) + "_s"] = record.times.mean_part_s(step_part);
   }
   line["bytes_sent"] = record.bytes_sent;
+  if (record.rework_steps > 0) line["rework_steps"] = record.rework_steps;
   line["elapsed_s"] = record.elapsed_s;
-  put_spend(line, record.spend);
+  put_costs(line, record.costs);
   put_number(line, "grad_norm", record.grad_norm);
   write_line(text_of(line));
 }
@@ -183,7 +188,12 @@ void MetricsWriter::write(const EndRecord& record) {
   put_number(line, "test_loss", record.test_loss);
   put_number(line, "test_accuracy", record.test_accuracy);
   line["elapsed_s"] = record.elapsed_s;
-  put_spend(line, record.spend);
+  line["parts_s"] = Json::object();
+  for (int i = 0; i < kRunPartCount; ++i) {
+    const auto part = static_cast<RunPart>(i);
+    line["parts_s"][run_part_name(part)] = record.parts[part];
+  }
+  put_costs(line, record.costs);
   write_line(text_of(line));
 }
 

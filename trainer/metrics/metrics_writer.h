@@ -11,9 +11,6 @@
 
 namespace lockstep {
 
-// The highest attempt that `file` has a start record of; 0 if none, or if there is no file. Lines that cannot
-// be read count as not there. The next attempt is 1 + the higher of this and the ledger's last_attempt().
-int last_metrics_attempt(const std::filesystem::path& file);
 // The highest step of which it says that a checkpoint was complete; none if it tells of none.
 std::optional<std::int64_t> last_metrics_checkpoint(const std::filesystem::path& file);
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <utility>
 #include <vector>
 
@@ -46,6 +47,11 @@ struct Fields {
   std::string epoch, batch, loss, rate, time, money;
 };
 
+// Rounded up: 100 % only where all of it is spent, and not 0 % where something is.
+std::string whole_percent(double share) {
+  return std::to_string(static_cast<long long>(std::ceil(100.0 * share - 1e-9))) + "%";
+}
+
 Fields fields_in_words(const Progress& progress) {
   Fields fields;
   fields.epoch = "epoch " + of(progress.epoch + 1, progress.max_epochs);
@@ -53,9 +59,22 @@ Fields fields_in_words(const Progress& progress) {
   if (progress.loss) fields.loss = "loss " + format_loss(*progress.loss);
   fields.rate = format_rate(progress.samples_per_s);
   fields.time = format_duration(progress.elapsed_s) + " elapsed";
-  if (progress.remaining_s) fields.time += ", " + format_duration(*progress.remaining_s) + " left";
-  fields.money = format_spend(progress.spend) + " so far";
-  if (progress.to_finish) fields.money += ", " + format_spend(*progress.to_finish) + " to finish";
+  const Costs& costs = progress.costs;
+  if (costs.remaining_s) fields.time += ", " + format_duration(*costs.remaining_s) + " left";
+  fields.money = format_spend(costs.spend) + " so far";
+  if (costs.to_finish) fields.money += ", " + format_spend(*costs.to_finish) + " to finish";
+  if (costs.budget_share) fields.money += ", " + whole_percent(*costs.budget_share) + " of the budget";
+  return fields;
+}
+
+Fields fields_with_all_money(const Progress& progress) {
+  Fields fields = fields_in_words(progress);
+  const Costs& costs = progress.costs;
+  const std::string& currency = costs.spend.currency;
+  if (costs.per_epoch) fields.money += ", " + format_money(*costs.per_epoch, currency) + " per epoch";
+  if (costs.per_million)
+    fields.money += ", " + format_money(*costs.per_million, currency) + " per million " +
+                    (costs.counts_tokens ? "tokens" : "samples");
   return fields;
 }
 
@@ -64,9 +83,11 @@ Fields fields_in_short(const Progress& progress) {
   fields.batch = of(progress.batch, progress.batches_per_epoch);
   fields.rate = fields.rate.substr(0, fields.rate.find(' ')) + "/s";
   fields.time = format_duration(progress.elapsed_s);
-  if (progress.remaining_s) fields.time += "+" + format_duration(*progress.remaining_s);
-  fields.money = format_spend(progress.spend);
-  if (progress.to_finish) fields.money += "+" + format_spend(*progress.to_finish);
+  const Costs& costs = progress.costs;
+  if (costs.remaining_s) fields.time += "+" + format_duration(*costs.remaining_s);
+  fields.money = format_spend(costs.spend);
+  if (costs.to_finish) fields.money += "+" + format_spend(*costs.to_finish);
+  if (costs.budget_share) fields.money += " " + whole_percent(*costs.budget_share);
   return fields;
 }
 
@@ -85,6 +106,7 @@ std::string format_progress_bar(const Progress& progress, int columns) {
     if (taken + kShortestBar > room) return {};
     return join_all(fields, separator, bar_of(progress, std::min(kLongestBar, room - taken)));
   };
+  if (std::string text = with_bar(fields_with_all_money(progress), "  "); !text.empty()) return text;
   if (std::string text = with_bar(fields_in_words(progress), "  "); !text.empty()) return text;
   Fields fields = fields_in_short(progress);
   if (std::string text = with_bar(fields, " "); !text.empty()) return text;
@@ -97,7 +119,7 @@ std::string format_progress_bar(const Progress& progress, int columns) {
 }
 
 std::string format_progress_line(const Progress& progress) {
-  return join_all(fields_in_words(progress), ", ");
+  return join_all(fields_with_all_money(progress), ", ");
 }
 
 ProgressBar::ProgressBar(int columns, std::FILE* out, Clock clock)

@@ -8,7 +8,7 @@
 #include <optional>
 #include <string>
 
-#include "trainer/cost/spend.h"
+#include "trainer/metrics/costs.h"
 
 namespace lockstep {
 
@@ -18,16 +18,15 @@ struct Progress {
   std::int64_t batch = 0;  // batches done in this epoch
   std::int64_t batches_per_epoch = 0;
   std::optional<double> loss;
-  double samples_per_s = 0.0;         // all ranks together
-  double elapsed_s = 0.0;             // over the whole run
-  std::optional<double> remaining_s;  // over the whole run; none while it cannot be told yet
-  Spend spend;                        // so far
-  std::optional<Spend> to_finish;     // beyond `spend`; none while it cannot be told yet
+  double samples_per_s = 0.0;  // all ranks together
+  double elapsed_s = 0.0;      // over the whole run
+  Costs costs;
 };
 
 // The bar for a terminal of `columns`: at most columns - 1 characters, all ASCII. The widest of these that
-// fits: everything in words; everything in short ("0:32+1:05" and "$0.01+$0.03": so far, and still to come);
-// then without the rate, the epoch, the money, the time, the loss.
+// fits: everything in words; the same with only what is spent and still to come of the money; everything in
+// short ("0:32+1:05" and "$0.01+$0.03": so far, and still to come; "40%": of the budget); then without the
+// rate, the epoch, the money, the time, the loss.
 std::string format_progress_bar(const Progress& progress, int columns);
 // The same as a line for a log, however long.
 std::string format_progress_line(const Progress& progress);

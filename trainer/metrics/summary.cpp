@@ -1,5 +1,6 @@
 #include "trainer/metrics/summary.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdio>
 #include <string_view>
@@ -45,6 +46,11 @@ std::string percent(double share, int digits) {
   return text;
 }
 
+std::string in_words(std::string name) {
+  std::replace(name.begin(), name.end(), '_', ' ');
+  return name;
+}
+
 std::string step_times(const StepTimes& times) {
   if (times.steps == 0) return {};
   char mean[64];
@@ -52,9 +58,7 @@ std::string step_times(const StepTimes& times) {
   std::string text = mean;
   for (int i = 0; i < kStepPartCount; ++i) {
     const auto part = static_cast<StepPart>(i);
-    std::string name = step_part_name(part);
-    for (char& letter : name) letter = letter == '_' ? ' ' : letter;
-    text += (i > 0 ? ", " : " ") + name + " " + percent(times.share(part), 1);
+    text += (i > 0 ? ", " : " ") + in_words(step_part_name(part)) + " " + percent(times.share(part), 1);
   }
   return text;
 }
@@ -67,11 +71,30 @@ std::string test_result(const RunSummary& summary) {
   return text;
 }
 
+// Where the attempt went, launch and all; parts below a thousandth are not worth a word.
+std::string run_parts(const RunPartTimes& parts) {
+  constexpr double kWorthAWord = 0.001;
+  const double total_s = parts.total_s();
+  std::string text;
+  for (int i = 0; i < kRunPartCount && total_s > 0.0; ++i) {
+    const auto part = static_cast<RunPart>(i);
+    if (parts[part] < kWorthAWord * total_s) continue;
+    text +=
+        (text.empty() ? "" : ", ") + in_words(run_part_name(part)) + " " + percent(parts[part] / total_s, 1);
+  }
+  return text;
+}
+
 std::string cost(const RunSummary& summary) {
-  std::string text = format_spend(summary.spend);
+  const Spend& spend = summary.costs.spend;
+  std::string text = format_spend(spend);
   if (summary.per_epoch) text += ", " + format_spend(*summary.per_epoch) + " per epoch";
-  if (summary.spend.amount)
-    text += ", " + format_spend(Spend{.gpu_hours = summary.spend.gpu_hours, .amount = {}, .currency = {}});
+  if (summary.costs.per_million)
+    text += ", " + format_money(*summary.costs.per_million, spend.currency) + " per million " +
+            (summary.costs.counts_tokens ? "tokens" : "samples");
+  if (spend.amount)
+    text += ", " + format_spend(Spend{.gpu_hours = spend.gpu_hours, .amount = {}, .currency = {}});
+  if (summary.costs.budget_share) text += ", " + percent(*summary.costs.budget_share, 1) + " of the budget";
   return text;
 }
 
@@ -96,6 +119,7 @@ std::string format_summary(const RunSummary& summary) {
   add_row(table, "train loss", summary.train_loss ? format_loss(*summary.train_loss) : "");
   add_row(table, "test", test_result(summary));
   add_row(table, "checkpoint", summary.checkpoint);
+  add_row(table, "the run", run_parts(summary.parts));
   add_row(table, "cost", cost(summary));
   return table + rule;
 }

@@ -5,7 +5,8 @@
 #include <optional>
 #include <string>
 
-#include "trainer/cost/spend.h"
+#include "trainer/cost/run_parts.h"
+#include "trainer/metrics/costs.h"
 #include "trainer/metrics/step_timer.h"
 
 namespace lockstep {
@@ -29,7 +30,8 @@ struct RunSummary {
   std::optional<double> test_loss;
   std::optional<double> test_accuracy;  // in [0, 1]
   std::string checkpoint;               // the newest one's folder; empty: none
-  Spend spend;                          // over all attempts
+  RunPartTimes parts;                   // of this attempt
+  Costs costs;                          // over all attempts
   std::optional<Spend> per_epoch;
 };
 

@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "tests/temporary_folder.h"
+#include "trainer/metrics/metrics_history.h"
 
 namespace lockstep {
 namespace {
@@ -43,6 +44,9 @@ TEST_F(MetricsWriterTest, WritesAStart) {
   start.lr = 0.1;
   start.seed = std::numeric_limits<std::uint64_t>::max();
   start.price = {1.5, "USD"};
+  start.price_source = "a list";
+  start.gpu_type = "A100";
+  start.budget = 300.0;
   start.versions = {{"lockstep", "0.1.0"}, {"torch", "2.11.0"}};
   writer(4).write(start);
   const json line = lines().at(0);
@@ -59,6 +63,10 @@ TEST_F(MetricsWriterTest, WritesAStart) {
   EXPECT_EQ(line["seed"].get<std::uint64_t>(), std::numeric_limits<std::uint64_t>::max());
   EXPECT_EQ(line["max_steps"], -1);
   EXPECT_EQ(line["price_per_gpu_hour"], 1.5);
+  EXPECT_EQ(line["price_source"], "a list");
+  EXPECT_FALSE(line.contains("price_date"));
+  EXPECT_EQ(line["gpu_type"], "A100");
+  EXPECT_EQ(line["budget"], 300.0);
   EXPECT_EQ(line["versions"]["torch"], "2.11.0");
 }
 
@@ -74,7 +82,13 @@ TEST_F(MetricsWriterTest, WritesATrainLineWhosePartsAddUp) {
                  .parts_ns = {1'000'000, 30'000'000, 40'000'000, 5'000'000, 20'000'000, 4'000'000}};
   train.bytes_sent = 123456789012;
   train.elapsed_s = 3.25;
-  train.spend = {.gpu_hours = 0.5, .amount = 0.75, .currency = "USD"};
+  train.rework_steps = 3;
+  train.costs.spend = {.gpu_hours = 0.5, .amount = 0.75, .currency = "USD"};
+  train.costs.per_epoch = 0.375;
+  train.costs.per_million = 39.0625;
+  train.costs.remaining_s = 6.5;
+  train.costs.to_finish = Spend{.gpu_hours = 1.0, .amount = 1.5, .currency = "USD"};
+  train.costs.budget_share = 0.25;
   writer().write(train);
   const json line = lines().at(0);
   EXPECT_EQ(line["kind"], "train");
@@ -90,6 +104,12 @@ TEST_F(MetricsWriterTest, WritesATrainLineWhosePartsAddUp) {
   EXPECT_NEAR(sum, 0.002, 1e-15);
   EXPECT_EQ(line["bytes_sent"], 123456789012);
   EXPECT_EQ(line["spend"], 0.75);
+  EXPECT_EQ(line["spend_per_epoch"], 0.375);
+  EXPECT_EQ(line["spend_per_million_samples"], 39.0625);
+  EXPECT_EQ(line["remaining_s"], 6.5);
+  EXPECT_EQ(line["spend_to_finish"], 1.5);
+  EXPECT_EQ(line["budget_share"], 0.25);
+  EXPECT_EQ(line["rework_steps"], 3);
   EXPECT_EQ(line["currency"], "USD");
   EXPECT_EQ(line["gpu_hours"], 0.5);
   EXPECT_FALSE(line.contains("grad_norm"));
@@ -180,24 +200,24 @@ TEST_F(MetricsWriterTest, WritesEvaluationsEventsAndTheEnd) {
 }
 
 TEST_F(MetricsWriterTest, CountsAttemptsAndRepairsATornLine) {
-  EXPECT_EQ(last_metrics_attempt(file_), 0);
+  EXPECT_EQ(read_metrics_history(file_).last_attempt, 0);
   writer(1).write(StartRecord{});
-  EXPECT_EQ(last_metrics_attempt(file_), 1);
+  EXPECT_EQ(read_metrics_history(file_).last_attempt, 1);
   writer(2).write(StartRecord{});
   writer(2).write(TrainRecord{});
-  EXPECT_EQ(last_metrics_attempt(file_), 2);
+  EXPECT_EQ(read_metrics_history(file_).last_attempt, 2);
 
   const std::string whole = read_text(file_);
   // A torn start of attempt 3 does not count, and is cut off before attempt 3 writes again.
   write_text(file_, whole + R"({"kind":"start","attempt":3,"time)");
-  EXPECT_EQ(last_metrics_attempt(file_), 2);
+  EXPECT_EQ(read_metrics_history(file_).last_attempt, 2);
   writer(3).write(StartRecord{});
   EXPECT_EQ(read_text(file_).rfind(whole, 0), 0u);
   EXPECT_EQ(lines().size(), 4u);
-  EXPECT_EQ(last_metrics_attempt(file_), 3);
+  EXPECT_EQ(read_metrics_history(file_).last_attempt, 3);
 }
 
-TEST_F(MetricsWriterTest, PassesOverLinesThatAreNoStarts) {
+TEST_F(MetricsWriterTest, PassesOverLinesThatCannotBe) {
   write_text(file_,
              "garbage\n"
              "{\"kind\":\"start\",\"attempt\":7}\n"
@@ -207,7 +227,39 @@ TEST_F(MetricsWriterTest, PassesOverLinesThatAreNoStarts) {
              "{\"kind\":\"start\",\"attempt\":9999999999}\n"
              "{\"kind\":\"start\",broken\n"
              "{\"kind\":\"train\",\"attempt\":8}\n\n");
-  EXPECT_EQ(last_metrics_attempt(file_), 7);
+  EXPECT_EQ(read_metrics_history(file_).last_attempt, 7);
+}
+
+TEST_F(MetricsWriterTest, TellsTheNextAttemptWhatItNeeds) {
+  StartRecord start;
+  start.world_size = 4;
+  start.max_epochs = 7;
+  writer(1).write(start);
+  TrainRecord train;
+  train.step = 90;
+  train.costs.remaining_s = 12.5;
+  writer(1).write(train);
+  MetricsHistory history = read_metrics_history(file_);
+  EXPECT_EQ(history.last_step, 90);
+  EXPECT_EQ(history.world_size, 4);
+  EXPECT_EQ(history.max_epochs, 7);
+  EXPECT_EQ(history.max_steps, -1);
+  EXPECT_DOUBLE_EQ(history.remaining_s.value(), 12.5);
+  EXPECT_FALSE(history.ended_finished);
+  EndRecord end;
+  end.reason = "finished";
+  end.step = 100;
+  writer(1).write(end);
+  history = read_metrics_history(file_);
+  EXPECT_EQ(history.last_step, 100);
+  EXPECT_TRUE(history.ended_finished);
+  // An attempt that goes on has measured nothing yet.
+  start.step = 95;
+  writer(2).write(start);
+  history = read_metrics_history(file_);
+  EXPECT_EQ(history.last_step, 100);
+  EXPECT_FALSE(history.ended_finished);
+  EXPECT_FALSE(history.remaining_s.has_value());
 }
 
 TEST_F(MetricsWriterTest, TellsOfTheLastCheckpoint) {

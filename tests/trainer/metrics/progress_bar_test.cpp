@@ -20,9 +20,9 @@ Progress progress() {
   value.loss = 0.43215;
   value.samples_per_s = 12345.4;
   value.elapsed_s = 32.0;
-  value.remaining_s = 3725.0;
-  value.spend = {.gpu_hours = 0.1, .amount = 0.0102, .currency = "USD"};
-  value.to_finish = Spend{.gpu_hours = 0.3, .amount = 1.5, .currency = "USD"};
+  value.costs.remaining_s = 3725.0;
+  value.costs.spend = {.gpu_hours = 0.1, .amount = 0.0102, .currency = "USD"};
+  value.costs.to_finish = Spend{.gpu_hours = 0.3, .amount = 1.5, .currency = "USD"};
   return value;
 }
 
@@ -35,6 +35,22 @@ TEST(FormatProgressBar, ShowsEverythingInWordsWhereThereIsRoom) {
 TEST(FormatProgressBar, ShowsEverythingInShortOnAnOrdinaryTerminal) {
   EXPECT_EQ(format_progress_bar(progress(), 80),
             "epoch 2/5 [==>        ] 123/469 loss 0.4321 12,345/s 0:32+1:02:05 $0.0102+$1.50");
+}
+
+TEST(FormatProgressBar, ShowsTheBudgetsShareAndTheRestOfTheMoneyWhereThereIsRoom) {
+  Progress value = progress();
+  value.costs.per_epoch = 0.005;
+  value.costs.per_million = 0.75;
+  value.costs.budget_share = 0.101;
+  EXPECT_NE(format_progress_bar(value, 220)
+                .find("$0.0102 so far, $1.50 to finish, 11% of the budget, $0.0050 "
+                      "per epoch, $0.7500 per million samples"),
+            std::string::npos);
+  EXPECT_NE(format_progress_bar(value, 170).find("$0.0102 so far, $1.50 to finish, 11% of the budget"),
+            std::string::npos);
+  EXPECT_NE(format_progress_bar(value, 84).find("$0.0102+$1.50 11%"), std::string::npos);
+  value.costs.counts_tokens = true;
+  EXPECT_NE(format_progress_line(value).find("$0.7500 per million tokens"), std::string::npos);
 }
 
 TEST(FormatProgressBar, NeverWrapsAndDropsTheLeastImportantFirst) {
@@ -63,8 +79,8 @@ TEST(FormatProgressBar, CopesWithAnyTerminalAndAnyNumbers) {
   wild.loss = std::nan("");
   wild.samples_per_s = INFINITY;
   wild.elapsed_s = -1.0;
-  wild.remaining_s = INFINITY;
-  wild.spend.amount = 1e300;
+  wild.costs.remaining_s = INFINITY;
+  wild.costs.spend.amount = 1e300;
   for (const Progress& value : {progress(), wild, Progress{}}) {
     for (int columns = -1; columns <= 600; ++columns) {
       const std::string text = format_progress_bar(value, columns);
@@ -77,9 +93,9 @@ TEST(FormatProgressBar, CopesWithAnyTerminalAndAnyNumbers) {
 TEST(FormatProgressBar, LeavesOutWhatIsNotKnownYet) {
   Progress value = progress();
   value.loss.reset();
-  value.remaining_s.reset();
-  value.to_finish.reset();
-  value.spend = {.gpu_hours = 0.0125, .amount = {}, .currency = "USD"};
+  value.costs.remaining_s.reset();
+  value.costs.to_finish.reset();
+  value.costs.spend = {.gpu_hours = 0.0125, .amount = {}, .currency = "USD"};
   EXPECT_EQ(format_progress_line(value),
             "epoch 2/5, batch 123/469, 12,345 samples/s, 0:32 elapsed, 0.013 GPU-h so far");
 }
@@ -150,8 +166,8 @@ TEST_F(ProgressBarTest, CoversALongerLineByAShorterOne) {
   now_s_ += 1.0;
   Progress less = progress();
   less.loss.reset();
-  less.remaining_s.reset();
-  less.to_finish.reset();
+  less.costs.remaining_s.reset();
+  less.costs.to_finish.reset();
   less.samples_per_s = 1.0;
   bar.update(less);
   EXPECT_EQ(screen(), (std::vector<std::string>{format_progress_bar(less, 80)}));

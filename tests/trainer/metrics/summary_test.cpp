@@ -28,7 +28,10 @@ RunSummary summary() {
   value.test_loss = 0.28114;
   value.test_accuracy = 0.9012;
   value.checkpoint = "runs/convnet-fashion-mnist/checkpoints/step_00002345";
-  value.spend = {.gpu_hours = 0.0511, .amount = 0.07667, .currency = "USD"};
+  value.parts[RunPart::kStartUp] = 8.0;
+  value.parts[RunPart::kCompute] = 80.0;
+  value.parts[RunPart::kExposedCommunication] = 12.0;
+  value.costs.spend = {.gpu_hours = 0.0511, .amount = 0.07667, .currency = "USD"};
   value.per_epoch = Spend{.gpu_hours = 0.01022, .amount = 0.015334, .currency = "USD"};
   return value;
 }
@@ -48,8 +51,20 @@ TEST(FormatSummary, IsATable) {
                 "train loss    0.2346\n"
                 "test          loss 0.2811, accuracy 90.12 %\n"
                 "checkpoint    runs/convnet-fashion-mnist/checkpoints/step_00002345\n"
+                "the run       start up 8.0 %, compute 80.0 %, exposed communication 12.0 %\n"
                 "cost          $0.0767, $0.0153 per epoch, 0.051 GPU-h\n" +
                 rule + "\n");
+}
+
+TEST(FormatSummary, SaysAllAboutTheMoney) {
+  RunSummary value = summary();
+  value.costs.per_million = 0.25;
+  value.costs.budget_share = 0.5;
+  EXPECT_NE(
+      format_summary(value).find("cost          $0.0767, $0.0153 per epoch, $0.2500 per million samples, "
+                                 "\n              0.051 GPU-h, 50.0 % of the budget\n"),
+      std::string::npos)
+      << format_summary(value);
 }
 
 TEST(FormatSummary, NamesLogicalRanksWhereTheyAreOthers) {
@@ -67,7 +82,7 @@ TEST(FormatSummary, LeavesOutWhatThereIsNot) {
   value.test_accuracy.reset();
   value.checkpoint.clear();
   value.per_epoch.reset();
-  value.spend.amount.reset();
+  value.costs.spend.amount.reset();
   const std::string table = format_summary(value);
   for (const char* absent : {"a step", "train loss", "test ", "checkpoint", "per epoch", "$"}) {
     EXPECT_EQ(table.find(absent), std::string::npos) << absent << " in\n" << table;

@@ -1,0 +1,96 @@
+#include "launch/train_bill.h"
+
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <iostream>
+#include <string>
+
+#include "launch/job_signals.h"
+#include "launch/rank_job.h"
+#include "sampler/data_error.h"
+#include "trainer/bill/budget_gate.h"
+#include "trainer/cost/launch_moment.h"
+#include "trainer/cost/ledger.h"
+#include "trainer/cost/ledger_writer.h"
+#include "trainer/cost/off_peak.h"
+#include "trainer/run_dir/run_dir.h"
+
+namespace lockstep {
+namespace {
+
+void say(const std::string& line) {
+  std::cerr << "lockstep: " << line << std::endl;
+}
+
+// Only on a terminal, where somebody can answer.
+bool user_says_yes() {
+  if (isatty(STDIN_FILENO) == 0 || isatty(STDERR_FILENO) == 0) return false;
+  std::cerr << "lockstep: go on up to the mark? [y/N] " << std::flush;
+  std::string answer;
+  return std::getline(std::cin, answer) && (answer == "y" || answer == "Y" || answer == "yes");
+}
+
+void close_bill(const std::filesystem::path& ledger, const LaunchMoment& launch) {
+  try {
+    extend_last_attempt(ledger, launch.to_text(), seconds_since(launch));
+  } catch (const DataError& error) {
+    say(std::string("warning: ") + error.what() + "; the ledger lacks the run's last moments");
+  }
+}
+
+// Why the last attempt ended; empty where the ledger does not say.
+std::string last_reason(const std::filesystem::path& ledger) {
+  try {
+    const auto records = read_ledger(ledger);
+    return records.empty() ? "" : records.back().reason;
+  } catch (const DataError&) {
+    return {};  // whoever reads it next says what is wrong with it
+  }
+}
+
+// Nothing runs, and nothing is billed, until the window opens. False if a signal came.
+bool wait_for_off_peak(const std::string& text) {
+  if (text.empty()) return true;
+  const OffPeakWindow window(text);
+  const double opens_s = window.next_opening(unix_seconds());
+  if (opens_s > unix_seconds())
+    say("waits until " + window.to_local(opens_s) + " (--off-peak " + text + "); Ctrl-C ends the wait");
+  const JobSignals signals;
+  // By the wall clock, which may be set: never long without looking at it.
+  constexpr std::chrono::seconds kLongest(20);
+  while (!window.is_open(unix_seconds())) {
+    signals.wait(kLongest);
+    if (signals.next()) {
+      say("paused while it waited for off-peak hours: run the same command again to go on");
+      return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+int run_within_bill(const BilledJob& billed) {
+  bool yes = billed.config.yes;
+  if (const auto refusal = refuse_to_start(billed.config, billed.run_dir, billed.gpus)) {
+    say(refusal->reason);
+    if (!refusal->may_go_on || !user_says_yes()) return static_cast<int>(ExitCode::kBudget);
+    yes = true;
+  }
+  const std::filesystem::path ledger = RunDir(billed.run_dir).ledger_file();
+  for (bool again = false;; again = true) {
+    if (!wait_for_off_peak(billed.config.off_peak)) return static_cast<int>(ExitCode::kPaused);
+    const LaunchMoment launch = launch_moment(monotonic_ns());
+    setenv("LOCKSTEP_LAUNCH", launch.to_text().c_str(), 1);
+    const int code = billed.job(yes, again);
+    close_bill(ledger, launch);
+    if (code == static_cast<int>(ExitCode::kPaused) && last_reason(ledger) == "off_peak") continue;
+    const bool may_go_on = code == static_cast<int>(ExitCode::kBudget) && !yes;
+    if (!may_go_on || last_reason(ledger) != "projection" || !user_says_yes()) return code;
+    yes = true;
+  }
+}
+
+}  // namespace lockstep

@@ -1,0 +1,168 @@
+#include "trainer/bill/run_bill.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <thread>
+
+#include "tests/temporary_folder.h"
+#include "trainer/cost/bill.h"
+
+namespace lockstep {
+namespace {
+
+using namespace std::chrono_literals;
+
+class RunBillTest : public ::testing::Test {
+ protected:
+  RunBillTest() {
+    config_.price_per_gpu_hour = 3600.0;  // a dollar a second
+    size_.total_steps = 1000;
+    size_.steps_per_epoch = 100;
+  }
+  RunBill bill() {
+    const auto keep = [this](const std::string& line) { lines_.push_back(line); };
+    return RunBill(run_dir_, config_, size_, {keep, keep, keep});
+  }
+  // As the training loop would, `step` having taken 2 ms of which half was waiting for data.
+  static bool step(RunBill& bill, std::int64_t step) {
+    std::this_thread::sleep_for(2ms);
+    StepTimes times{.steps = 1, .parts_ns = {1'000'000, 500'000, 500'000, 0, 0, 0}};
+    return bill.stepped(step, times);
+  }
+  LedgerRecord last_record() { return read_ledger(run_dir_.ledger_file()).back(); }
+
+  testing::TemporaryFolder folder_;
+  const RunDir run_dir_{folder_.path()};
+  TrainConfig config_;
+  RunSize size_;
+  std::vector<std::string> lines_;
+};
+
+TEST_F(RunBillTest, ThePartsAddUpToTheWhole) {
+  RunBill run = bill();
+  for (int i = 1; i <= 5; ++i) step(run, i);
+  run.enter(RunPart::kEvaluation);
+  std::this_thread::sleep_for(20ms);
+  run.enter(RunPart::kIdle);
+  run.enter(RunPart::kCheckpoint);
+  std::this_thread::sleep_for(10ms);
+  run.enter(RunPart::kIdle);
+  run.close("finished");
+  const LedgerRecord record = last_record();
+  EXPECT_NEAR(record.parts.total_s(), record.running_s, 1e-9);
+  EXPECT_GE(record.parts[RunPart::kEvaluation], 0.02);
+  EXPECT_GE(record.parts[RunPart::kCheckpoint], 0.01);
+  EXPECT_NEAR(record.parts[RunPart::kData], 5e-3, 1e-9);
+  EXPECT_NEAR(record.parts[RunPart::kCompute], 5e-3, 1e-9);
+  EXPECT_EQ(record.step, 5);
+  const Costs costs = run.costs(5, 0.05, 640);
+  EXPECT_NEAR(*costs.spend.amount, run.running_s(), 0.05);
+  EXPECT_NEAR(*costs.per_epoch, *costs.spend.amount / 0.05, 1e-9);
+  EXPECT_NEAR(*costs.per_million, *costs.spend.amount / 640 * 1e6, 1e-6);
+  EXPECT_FALSE(costs.budget_share.has_value());
+}
+
+TEST_F(RunBillTest, StepsDoneBeforeAreRework) {
+  {
+    RunBill run = bill();
+    EXPECT_EQ(run.attempt(), 1);
+    for (int i = 1; i <= 5; ++i) EXPECT_FALSE(step(run, i));
+    run.close("failed");
+  }
+  RunBill run = bill();
+  EXPECT_EQ(run.attempt(), 2);
+  EXPECT_TRUE(step(run, 4));
+  EXPECT_TRUE(step(run, 5));
+  EXPECT_FALSE(step(run, 6));
+  run.close("finished");
+  EXPECT_NEAR(last_record().parts[RunPart::kRework], 4e-3, 1e-9);
+  EXPECT_EQ(total_of(bill_of(read_ledger(run_dir_.ledger_file()))).amounts.size(), 1u);
+}
+
+TEST_F(RunBillTest, WarnsAtHalfAndStopsAtTheMark) {
+  config_.budget = 1.0;
+  config_.budget_stop = 0.8;
+  size_.total_steps = 20;  // few enough to fit
+  RunBill run = bill();
+  step(run, 1);
+  EXPECT_FALSE(run.must_stop(2));
+  EXPECT_FALSE(run.is_at_mark());
+  EXPECT_NEAR(*run.costs(1, 0.1, 1).budget_share, run.running_s(), 0.05);
+  std::this_thread::sleep_for(510ms);
+  step(run, 2);
+  ASSERT_EQ(lines_.size(), 1u);
+  EXPECT_NE(lines_[0].find("half of the budget of $1.00 (mark: $0.8000)"), std::string::npos) << lines_[0];
+  EXPECT_TRUE(run.must_stop(3));
+  EXPECT_TRUE(run.is_at_mark());  // saving and leaving takes 0.3 s
+  EXPECT_EQ(run.stop_reason(), "budget");
+  EXPECT_NE(run.stop_message().find("raise --budget to go on"), std::string::npos);
+}
+
+TEST_F(RunBillTest, AnEvaluationThatWouldNotFitIsNotBegun) {
+  config_.budget = 10.0;
+  config_.budget_stop = 0.1;
+  size_.total_steps = 8;
+  size_.steps_per_epoch = 4;
+  size_.samples_per_step = 1;
+  size_.test_samples = 2000;  // at half a millisecond each: a second
+  RunBill run = bill();
+  step(run, 1);
+  step(run, 2);
+  EXPECT_FALSE(run.must_stop(3));
+  EXPECT_TRUE(run.must_stop(4));
+  EXPECT_TRUE(run.must_stop(8));
+}
+
+TEST_F(RunBillTest, RefusesWhatWillCostTooMuchOnceItIsMeasured) {
+  config_.budget = 1000.0;
+  size_.total_steps = 1'000'000;  // at 2 ms and more
+  for (const bool yes : {false, true}) {
+    config_.yes = yes;
+    lines_.clear();
+    RunBill run = bill();
+    for (int i = 1; i <= 12; ++i) step(run, i);
+    EXPECT_FALSE(run.must_stop(13));
+    step(run, 13);
+    EXPECT_EQ(run.must_stop(14), !yes);
+    if (yes) {
+      ASSERT_EQ(lines_.size(), 1u);
+      EXPECT_NE(lines_[0].find("it will save and stop at the mark"), std::string::npos) << lines_[0];
+    } else {
+      EXPECT_EQ(run.stop_reason(), "projection");
+      EXPECT_NE(run.stop_message().find("go on up to the mark with --yes"), std::string::npos);
+    }
+  }
+}
+
+TEST_F(RunBillTest, StopsBeforeTheGranuleThatWouldCrossTheMark) {
+  config_.billing = "per-second";
+  config_.budget = 2.0;
+  config_.budget_stop = 0.5;  // one granule
+  size_.total_steps = 20;
+  RunBill run = bill();
+  step(run, 1);
+  EXPECT_FALSE(run.must_stop(2));
+  std::this_thread::sleep_for(720ms);
+  EXPECT_TRUE(run.must_stop(2));
+  EXPECT_DOUBLE_EQ(*run.costs(1, 0.1, 1).spend.amount, 1.0);
+}
+
+TEST_F(RunBillTest, MetersCheaply) {
+  config_.budget = 1e9;
+  size_.total_steps = 1'000'000'000;
+  RunBill run = bill();
+  const StepTimes times{.steps = 1, .parts_ns = {1, 1, 1, 0, 0, 0}};
+  constexpr int kSteps = 20000;
+  const auto begin = std::chrono::steady_clock::now();
+  for (int i = 1; i <= kSteps; ++i) {
+    run.must_stop(i);
+    run.stepped(i, times);
+  }
+  const std::chrono::duration<double, std::micro> took = std::chrono::steady_clock::now() - begin;
+  std::printf("metering takes %.2f us a step\n", took.count() / kSteps);
+  EXPECT_LT(took.count() / kSteps, 15.0);
+}
+
+}  // namespace
+}  // namespace lockstep

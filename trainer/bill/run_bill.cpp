@@ -1,0 +1,291 @@
+#include "trainer/bill/run_bill.h"
+
+#include <algorithm>
+#include <limits>
+#include <stdexcept>
+#include <utility>
+
+#include "trainer/bill/budget_gate.h"
+#include "trainer/bill/tariff_options.h"
+#include "trainer/config/checkpoint_options.h"
+#include "trainer/cost/bill.h"
+#include "trainer/cost/budget.h"
+#include "trainer/cost/launch_moment.h"
+#include "trainer/cost/ledger_writer.h"
+#include "trainer/cost/off_peak.h"
+#include "trainer/cost/projection.h"
+#include "trainer/metrics/metrics_history.h"
+
+namespace lockstep {
+namespace {
+
+// Steps that are measured before the run's cost is held against the budget.
+constexpr std::int64_t kProbeSteps = 10;
+// From the last save until the launcher is gone.
+constexpr double kLeaving_s = 0.3;
+// A first save is taken to go at this pace: weights and two states of the optimizer, to a slow disk.
+constexpr double kSavedBytesPerSecond = 100e6;
+constexpr double kSavedCopies = 3.0;
+
+// What is known before the first step of an attempt.
+struct Beginning {
+  LedgerRecord record;
+  MeterStart start;
+  std::string remark;
+  std::int64_t reached_step = 0;  // by earlier attempts
+};
+
+double seconds_of_earlier_attempts(const std::vector<LedgerRecord>& records, const std::string& launch) {
+  double seconds = 0.0;
+  for (const LedgerRecord& record : records) {
+    if (record.launch == launch) seconds += record.running_s;
+  }
+  return seconds;
+}
+
+Beginning begin(const RunDir& run_dir, const Tariff& tariff, int gpus) {
+  const auto records = read_ledger(run_dir.ledger_file());
+  const MetricsHistory history = read_metrics_history(run_dir.metrics_file());
+  Beginning beginning;
+  std::string launch;
+  double running_s = 0.0;
+  if (const auto moment = told_launch_moment()) {
+    launch = moment->to_text();
+    running_s = std::max(0.0, seconds_since(*moment) - seconds_of_earlier_attempts(records, launch));
+  }
+  const int attempt = 1 + std::max(last_attempt(records), history.last_attempt);
+  beginning.record = first_record(attempt, tariff, gpus, running_s, launch);
+  EarlierSpend earlier = earlier_spend(records, beginning.record);
+  beginning.start = std::move(earlier.start);
+  beginning.start.running_s = running_s;
+  beginning.remark = std::move(earlier.remark);
+  beginning.reached_step = history.last_step;
+  for (const LedgerRecord& record : records)
+    beginning.reached_step = std::max(beginning.reached_step, record.step);
+  return beginning;
+}
+
+std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
+  return (a + b - 1) / b;
+}
+
+}  // namespace
+
+struct RunBill::State {
+  State(const RunDir& run_dir, const TrainConfig& train_config, const RunSize& run_size, Tariff tariff,
+        Beginning beginning, Tellers run_tellers)
+      : config(train_config),
+        size(run_size),
+        tellers(std::move(run_tellers)),
+        attempt(beginning.record.attempt),
+        reached_step(beginning.reached_step),
+        meter(std::move(tariff), size.gpus, std::move(beginning.start)),
+        ledger(run_dir.ledger_file(), std::move(beginning.record), meter, parts, tellers.warn_later) {
+    if (config.budget > 0.0) budget.emplace(config.budget, config.budget_stop, config.currency);
+    projection.expect_save(kSavedCopies * static_cast<double>(size.parameter_bytes) / kSavedBytesPerSecond);
+    if (!config.off_peak.empty()) {
+      const OffPeakWindow window(config.off_peak);
+      const double now_s = unix_seconds();
+      closes_unix_s = window.is_open(now_s) ? window.next_closing(now_s) : now_s;
+    }
+    half_told = budget && budget->is_half_spent(spent());
+    mark_s = meter.running_s();
+  }
+
+  double spent() const { return meter.spend().amount.value_or(0.0); }
+
+  bool ends_epoch(std::int64_t step) const { return step % size.steps_per_epoch == 0; }
+
+  // Saves between the epochs' ends; with minutes by the time that is left.
+  std::int64_t saves_between(std::int64_t step) const {
+    const auto interval = parse_checkpoint_interval(config.checkpoint_interval);
+    if (!interval) return 0;
+    if (interval->kind == CheckpointInterval::Kind::kSteps)
+      return size.total_steps / interval->steps - step / interval->steps;
+    if (interval->kind == CheckpointInterval::Kind::kMinutes) {
+      const double left_s = static_cast<double>(size.total_steps - step) * projection.step_s().value_or(0.0);
+      return static_cast<std::int64_t>(left_s / (interval->minutes * 60.0));
+    }
+    return 0;
+  }
+
+  RemainingWork remaining(std::int64_t step) const {
+    RemainingWork work;
+    work.steps = std::max<std::int64_t>(0, size.total_steps - step);
+    const std::int64_t epochs =
+        ceil_div(size.total_steps, size.steps_per_epoch) - step / size.steps_per_epoch;
+    work.evaluations = work.steps > 0 ? epochs : 0;
+    work.saves = work.evaluations + std::max<std::int64_t>(0, saves_between(step));
+    return work;
+  }
+
+  // Once a few steps have been measured, and whenever more are known: will it cost too much?
+  void hold_against_budget(std::int64_t step) {
+    if (!budget || over_told || projection.measured_steps() < kProbeSteps || step >= size.total_steps) return;
+    const double remaining_s = *projection.remaining_s(remaining(step)) + kLeaving_s;
+    if (!budget->crosses_mark(meter, remaining_s, 0.0)) return;
+    over_told = true;
+    const double projected = meter.spend_after(remaining_s).amount.value_or(0.0);
+    projected_text =
+        "the run will cost " + format_money(projected, budget->currency()) + ", above " + budget->describe();
+    const bool at_start = projection.measured_steps() == kProbeSteps;
+    if (at_start && !config.yes) {
+      refused = true;
+    } else {
+      tellers.warn(projected_text + "; it will save and stop at the mark");
+    }
+  }
+
+  TrainConfig config;
+  RunSize size;
+  Tellers tellers;
+  int attempt;
+  std::int64_t reached_step;
+  CostMeter meter;
+  PartMeter parts;
+  LedgerWriter ledger;
+  Projection projection;
+  std::optional<Budget> budget;
+  double closes_unix_s = std::numeric_limits<double>::infinity();  // --off-peak
+  double mark_s = 0.0;  // of the running time: up to here the projection knows it
+  RunPart doing = RunPart::kStartUp;
+  double last_step_s = 0.0;
+  bool half_told = false;
+  bool over_told = false;
+  bool refused = false;
+  std::string projected_text;
+};
+
+RunBill::RunBill(const RunDir& run_dir, const TrainConfig& config, const RunSize& size, Tellers tellers) {
+  Tariff tariff = tariff_of(config);
+  check_price(tariff.price);
+  Beginning beginning = begin(run_dir, tariff, size.gpus);
+  if (config.budget > 0.0) check_not_spent(config, beginning.start.earlier.amount.value_or(0.0));
+  const std::string remark = beginning.remark;
+  const std::string described = describe(tariff);
+  state_ = std::make_unique<State>(run_dir, config, size, std::move(tariff), std::move(beginning),
+                                   std::move(tellers));
+  if (!remark.empty()) state_->tellers.say(remark);
+  if (!described.empty() && state_->meter.tariff().source != "--price-per-gpu-hour")
+    state_->tellers.say("price: " + described);
+}
+
+RunBill::~RunBill() = default;
+
+int RunBill::attempt() const {
+  return state_->attempt;
+}
+const Tariff& RunBill::tariff() const {
+  return state_->meter.tariff();
+}
+double RunBill::running_s() const {
+  return state_->meter.running_s();
+}
+RunPartTimes RunBill::parts() const {
+  return state_->parts.times(state_->meter.running_s());
+}
+
+void RunBill::enter(RunPart part) {
+  State& state = *state_;
+  const double now_s = state.meter.running_s();
+  if (state.doing == RunPart::kEvaluation) state.projection.evaluated(now_s - state.mark_s);
+  if (state.doing == RunPart::kCheckpoint) state.projection.saved(now_s - state.mark_s);
+  state.parts.enter(part, now_s);
+  state.doing = part;
+  state.mark_s = now_s;
+}
+
+bool RunBill::stepped(std::int64_t step, const StepTimes& times) {
+  State& state = *state_;
+  const double now_s = state.meter.running_s();
+  const bool is_rework = step <= state.reached_step;
+  state.parts.stepped(static_cast<double>(times.total_ns()) * 1e-9,
+                      times.mean_part_s(StepPart::kExposedCommunication), times.mean_part_s(StepPart::kData),
+                      is_rework, now_s);
+  state.last_step_s = now_s - state.mark_s;
+  state.projection.stepped(state.last_step_s);
+  // The forward pass of a sample costs the same in an evaluation.
+  state.projection.expect_evaluation(times.mean_part_s(StepPart::kForward) *
+                                     static_cast<double>(state.size.test_samples) /
+                                     static_cast<double>(state.size.samples_per_step));
+  state.mark_s = now_s;
+  state.doing = RunPart::kIdle;
+  state.ledger.set_step(std::max(step, state.reached_step));
+  if (state.budget && !state.half_told && state.budget->is_half_spent(state.spent())) {
+    state.half_told = true;
+    state.tellers.warn(format_money(state.spent(), state.budget->currency()) + " are spent: half of " +
+                       state.budget->describe());
+  }
+  state.hold_against_budget(step);
+  return is_rework;
+}
+
+void RunBill::wrote(double seconds) {
+  state_->projection.wrote(seconds);
+}
+
+// The next chance to stop comes after the next step; until then this step ends, what follows it is done, and
+// so is the next step; then the run has to be saved.
+bool RunBill::must_stop(std::int64_t step) const {
+  const State& state = *state_;
+  if (!state.budget) return false;
+  if (state.refused) return true;
+  const Projection& projection = state.projection;
+  const double step_s = std::max(projection.step_s().value_or(0.0), state.last_step_s);
+  double more_s = step_s + projection.last_save_s() + kLeaving_s;
+  if (step >= state.size.total_steps) {
+    more_s += projection.evaluation_s();
+  } else {
+    more_s += step_s;
+    more_s += projection.save_s();  // one may be due in between
+    if (state.ends_epoch(step)) more_s += projection.evaluation_s();
+  }
+  return state.budget->crosses_mark(state.meter, more_s, 0.0);
+}
+
+bool RunBill::is_off_peak_over() const {
+  return unix_seconds() >= state_->closes_unix_s;
+}
+
+bool RunBill::is_at_mark() const {
+  const State& state = *state_;
+  return state.budget &&
+         state.budget->crosses_mark(state.meter, state.projection.last_save_s() + kLeaving_s, 0.0);
+}
+
+std::string RunBill::stop_message() const {
+  const State& state = *state_;
+  if (!state.budget) return {};
+  if (state.refused)
+    return state.projected_text +
+           "; it is saved and stopped; raise --budget, or go on up to the mark with --yes";
+  return "stopped at " + format_money(state.spent(), state.budget->currency()) + " of " +
+         state.budget->describe() + "; it is saved; raise --budget to go on";
+}
+
+std::string RunBill::stop_reason() const {
+  return state_->refused ? "projection" : "budget";
+}
+
+Costs RunBill::costs(std::int64_t step, double epochs, std::int64_t samples_seen) const {
+  const State& state = *state_;
+  Costs costs;
+  costs.spend = state.meter.spend();
+  if (const auto amount = costs.spend.amount) {
+    if (epochs > 0.0) costs.per_epoch = *amount / epochs;
+    costs.counts_tokens = state.size.tokens_per_sample > 0;
+    const double counted = static_cast<double>(samples_seen) *
+                           static_cast<double>(std::max<std::int64_t>(1, state.size.tokens_per_sample));
+    if (counted > 0.0) costs.per_million = *amount / counted * 1e6;
+    if (state.budget) costs.budget_share = state.budget->share(*amount);
+  }
+  costs.remaining_s = state.projection.remaining_s(state.remaining(step));
+  if (costs.remaining_s) costs.to_finish = state.meter.to_finish(*costs.remaining_s);
+  return costs;
+}
+
+void RunBill::close(const std::string& reason) {
+  state_->ledger.close(reason);
+}
+
+}  // namespace lockstep
