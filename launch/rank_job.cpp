@@ -81,6 +81,10 @@ void check_min_nproc(const RankJob& job, int world_size, int nnodes) {
     throw std::invalid_argument("--min-nproc: \"" + std::to_string(least) + "\" is more than the " +
                                 std::to_string(world_size) + " ranks to start with; it must be at most that");
   }
+  if (least > 0 && nnodes > 1 && job.launch.hostfile.empty()) {
+    throw std::invalid_argument(
+        "--min-nproc: on several machines it needs --hostfile FILE, to name those that are left");
+  }
 }
 
 JobPlan make_plan(const RankJob& job) {

@@ -23,8 +23,8 @@ struct PriceRow {
 };
 
 struct PriceQuestion {
-  std::string gpu_type;  // upper and lower case are the same
-  std::string region;    // empty: all of them
+  std::string gpu_type;     // upper and lower case are the same
+  std::string region = {};  // empty: all of them
   bool spot = false;
   std::string currency = "USD";
 };
