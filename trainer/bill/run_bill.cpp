@@ -208,7 +208,7 @@ RunBill::RunBill(const RunDir& run_dir, const TrainConfig& config, const RunSize
   state_ = std::make_unique<State>(run_dir, config, size, std::move(tariff), std::move(beginning),
                                    std::move(tellers));
   if (!remark.empty()) state_->tellers.say(remark);
-  if (!described.empty() && state_->meter.tariff().source != "--price-per-gpu-hour")
+  if (!described.empty() && state_->meter.tariff().source != kOwnPrice)
     state_->tellers.say("price: " + described);
 }
 
