@@ -146,23 +146,21 @@ Outcome run_attempts(const JobPlan& planned, const RankJob& job, const Say& say)
     Outcome& outcome = ended.outcome;
     if (outcome.code != ExitCode::kPeerFailed || ended.forced || ended.asked_to_pause) return outcome;
     const std::int64_t checkpoint = reached();
-    const RestartVerdict verdict = policy.after({checkpoint, ended.step});
-    if (!verdict.restart) {
-      if (!verdict.text.empty()) outcome.message += "; " + verdict.text;
-      return outcome;
-    }
+    const FailedAttempt failed{checkpoint, ended.step};
     std::optional<std::string> change;
     try {
-      change = slots.failed(outcome.rank, policy.last_made_progress());
+      change = slots.failed(outcome.rank, policy.is_progress(failed));
     } catch (const std::runtime_error& too_few) {
       outcome.message += std::string("; gives up: ") + too_few.what();
       return outcome;
     }
-    say(outcome.message);
-    if (change) {
-      policy.forgive();
-      say(*change);
+    const RestartVerdict verdict = policy.after(failed, change.has_value());
+    if (!verdict.restart) {
+      if (!verdict.text.empty()) outcome.message += "; " + verdict.text;
+      return outcome;
     }
+    say(outcome.message);
+    if (change) say(*change);
     say(verdict.text + ", " + from_where(checkpoint));
     if (!wait_undisturbed(verdict.delay_s, signals)) return paused_between(ended);
     write_restart_note(folder.attempt(number + 1),

@@ -20,11 +20,15 @@ std::string seconds(double number) {
 RestartPolicy::RestartPolicy(RestartLimits limits, std::int64_t newest_checkpoint)
     : limits_(limits), newest_checkpoint_(newest_checkpoint) {}
 
-RestartVerdict RestartPolicy::after(const FailedAttempt& attempt) {
-  const bool progress = attempt.newest_checkpoint > newest_checkpoint_ || attempt.step > furthest_step_;
+bool RestartPolicy::is_progress(const FailedAttempt& attempt) const {
+  return attempt.newest_checkpoint > newest_checkpoint_ || attempt.step > furthest_step_;
+}
+
+RestartVerdict RestartPolicy::after(const FailedAttempt& attempt, bool other_ranks) {
+  const bool progress = is_progress(attempt);
   newest_checkpoint_ = std::max(newest_checkpoint_, attempt.newest_checkpoint);
   furthest_step_ = std::max(furthest_step_, attempt.step);
-  without_progress_ = progress ? 0 : without_progress_ + 1;
+  without_progress_ = progress || other_ranks ? 0 : without_progress_ + 1;
   RestartVerdict verdict;
   if (limits_.max_restarts == 0) {
     return verdict;

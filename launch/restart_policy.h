@@ -30,11 +30,10 @@ class RestartPolicy {
  public:
   RestartPolicy(RestartLimits limits, std::int64_t newest_checkpoint);
 
-  RestartVerdict after(const FailedAttempt& attempt);
-  // What fails now fails for another reason, on fewer ranks.
-  void forgive() { without_progress_ = 0; }
-  int restarts() const { return restarts_; }
-  bool last_made_progress() const { return without_progress_ == 0; }
+  // Whether `attempt` came further than all before it.
+  bool is_progress(const FailedAttempt& attempt) const;
+  // `other_ranks`: the next one has other ranks than this one, so that what failed need not fail again.
+  RestartVerdict after(const FailedAttempt& attempt, bool other_ranks = false);
 
  private:
   const RestartLimits limits_;

@@ -43,10 +43,10 @@ class Slots {
   SlotChoice choose() const;
 
   const SlotLimits limits_;
-  SlotChoice choice_;
   int last_failed_ = -1;    // a host, or on one machine a rank
   std::set<int> suspects_;  // were left out before
   std::set<int> left_out_;  // now
+  SlotChoice choice_;       // last: it is made of the others
 };
 
 }  // namespace lockstep

@@ -190,7 +190,7 @@ RunFacts Trainer::facts() const {
   facts.data = data_.train->description();
   facts.batches_per_epoch = batches_per_epoch();
   facts.total_steps = total_steps();
-  const SampleShape& shape = data_.train->shape();
+  const DatasetShape shape = data_.train->shape();
   if (shape.vocabulary_size > 0) facts.tokens_per_sample = shape.sample_sizes.front();
   return facts;
 }

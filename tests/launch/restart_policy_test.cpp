@@ -37,17 +37,17 @@ TEST(RestartPolicy, ANewerCheckpointOrALaterStepIsProgress) {
   EXPECT_TRUE(policy.after({60, -1}).restart);  // a checkpoint
   EXPECT_TRUE(policy.after({60, -1}).restart);  // none
   EXPECT_TRUE(policy.after({60, 66}).restart);  // a step
-  EXPECT_TRUE(policy.last_made_progress());
   EXPECT_TRUE(policy.after({60, 66}).restart);
   EXPECT_FALSE(policy.after({60, 66}).restart);
 }
 
 TEST(RestartPolicy, TheDelayDoublesUpToAMinute) {
   RestartPolicy policy({100, 40.0}, -1);
+  EXPECT_TRUE(policy.is_progress({10, -1}));
   EXPECT_EQ(policy.after({10, -1}).delay_s, 40.0);
+  EXPECT_FALSE(policy.is_progress({10, -1}));
   EXPECT_EQ(policy.after({10, -1}).delay_s, 60.0);
-  policy.forgive();
-  EXPECT_EQ(policy.after({10, -1}).delay_s, 60.0);
+  EXPECT_EQ(policy.after({10, -1}, /*other_ranks=*/true).delay_s, 40.0);
   EXPECT_EQ(policy.after({11, -1}).delay_s, 40.0);
 }
 

@@ -22,6 +22,7 @@
 #include <string>
 #include <vector>
 
+#include "sampler/data_error.h"
 #include "tests/trainer/run_dir/temporary_folder.h"
 #include "trainer/checkpoint/checkpoint_manager.h"
 

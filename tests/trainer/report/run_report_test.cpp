@@ -21,7 +21,7 @@ RunRecord a_run(const std::string& name) {
   run.name = name;
   run.facts = {{"model", "mlp"}};
   run.options = {{"lr", "0.1"}};
-  run.attempts = {{.attempt = 1, .last_step = 2, .running_s = 1.0, .currency = "USD"}};
+  run.attempts = {{.attempt = 1, .last_step = 2, .running_s = 1.0, .currency = "USD", .end_reason = ""}};
   run.train = {{.step = 1, .running_s = 0.5, .loss = 2.0, .spend = std::numeric_limits<double>::quiet_NaN()},
                {.step = 2, .running_s = 1.0, .loss = 1.0}};
   run.parts = {{"data", 1.0, 0.25}};
