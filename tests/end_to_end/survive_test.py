@@ -209,6 +209,12 @@ class NoticeTest(SurvivingTest):
 
 
 class DriftTest(SurvivingTest):
+    def read_newest(self, name):
+        try:
+            return (newest_checkpoint(self.folder / name) / "model.safetensors").read_bytes()
+        except FileNotFoundError:  # the run has just replaced it
+            return None
+
     def test_a_flipped_bit_on_one_rank_is_found_and_the_rank_named(self):
         # So small a rate changes no weight: those of the first checkpoint lie in every rank's memory, to be found there.
         # Each rank updates its own: where the update is shared out, every rank takes its owner's result, and the bit flips back.
@@ -216,7 +222,7 @@ class DriftTest(SurvivingTest):
                    "--shard-optimizer", "off"]
         process = self.start("run", 3, *options)
         self.wait_for_step("run", 15)
-        model = (newest_checkpoint(self.folder / "run") / "model.safetensors").read_bytes()
+        model = wait_for(lambda: self.read_newest("run"))
         header = int.from_bytes(model[:8], "little")
         tensors = json.loads(model[8:8 + header])
         first, last = next(t["data_offsets"] for n, t in tensors.items() if n.endswith("weight"))
