@@ -3,8 +3,10 @@
 #include <stdexcept>
 
 #include "trainer/bill/tariff_options.h"
+#include "trainer/bill/team_ledger.h"
 #include "trainer/cost/bill.h"
 #include "trainer/cost/budget.h"
+#include "trainer/cost/launch_moment.h"
 #include "trainer/cost/ledger_writer.h"
 #include "trainer/cost/off_peak.h"
 #include "trainer/metrics/metrics_history.h"
@@ -21,6 +23,13 @@ std::optional<double> remaining_s(const MetricsHistory& history, const TrainConf
   const bool same = history.world_size == gpus && history.max_epochs == config.max_epochs &&
                     history.max_steps == config.max_steps;
   return same && !history.ended_finished ? history.remaining_s : std::nullopt;
+}
+
+// With --budget-ledger: what the month has cost beyond this run's earlier attempts, which stand there as
+// well.
+double others_share(const TrainConfig& config, double spent) {
+  if (config.budget_ledger.empty()) return 0.0;
+  return TeamLedger::spent(config.budget_ledger, config.currency, unix_seconds()) - spent;
 }
 
 void check_off_peak(const std::string& text) {
@@ -51,20 +60,22 @@ std::optional<BudgetRefusal> refuse_to_start(const TrainConfig& config, const st
   const LedgerRecord now = first_record(last_attempt(records) + 1, tariff, gpus, 0.0, "");
   const EarlierSpend earlier = earlier_spend(records, now);
   const double spent = earlier.start.earlier.amount.value_or(0.0);
-  check_not_spent(config, spent);
+  const double others = others_share(config, spent);
+  check_not_spent(config, spent + others);
   const CostMeter meter(tariff, gpus, earlier.start, [] { return 0.0; });
   const Budget budget(config.budget, config.budget_stop, config.currency);
   const auto money = [&](double amount) { return format_money(amount, config.currency); };
-  if (budget.crosses_mark(meter, kShortestRun_s, 0.0)) {
-    return BudgetRefusal{money(spent) + " are spent, and starting costs up to " +
+  if (budget.crosses_mark(meter, kShortestRun_s, others)) {
+    return BudgetRefusal{money(spent + others) + " are spent, and starting costs up to " +
                              money(meter.spend_after(kShortestRun_s).amount.value_or(0.0) - spent) +
                              ": that is above " + budget.describe() + "; raise --budget to go on",
                          false};
   }
   if (config.fresh || config.yes) return std::nullopt;
   const auto left_s = remaining_s(read_metrics_history(run_dir.metrics_file()), config, gpus);
-  if (!left_s || !budget.crosses_mark(meter, *left_s, 0.0)) return std::nullopt;
-  return BudgetRefusal{"the run will cost " + money(meter.spend_after(*left_s).amount.value_or(0.0)) +
+  if (!left_s || !budget.crosses_mark(meter, *left_s, others)) return std::nullopt;
+  return BudgetRefusal{"the run will cost " +
+                           money(meter.spend_after(*left_s).amount.value_or(0.0) + others) +
                            ", going by its last attempt, above " + budget.describe() +
                            "; raise --budget, or go on up to the mark with --yes",
                        true};

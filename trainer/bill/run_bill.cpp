@@ -1,12 +1,18 @@
 #include "trainer/bill/run_bill.h"
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <filesystem>
 #include <limits>
+#include <mutex>
 #include <stdexcept>
 #include <utility>
 
+#include "sampler/data_error.h"
 #include "trainer/bill/budget_gate.h"
 #include "trainer/bill/tariff_options.h"
+#include "trainer/bill/team_ledger.h"
 #include "trainer/config/checkpoint_options.h"
 #include "trainer/cost/bill.h"
 #include "trainer/cost/budget.h"
@@ -79,8 +85,11 @@ struct RunBill::State {
         tellers(std::move(run_tellers)),
         attempt(beginning.record.attempt),
         reached_step(beginning.reached_step),
-        meter(std::move(tariff), size.gpus, std::move(beginning.start)),
-        ledger(run_dir.ledger_file(), std::move(beginning.record), meter, parts, tellers.warn_later) {
+        meter(std::move(tariff), size.gpus, beginning.start),
+        beginning_amount(beginning.start.earlier.amount.value_or(0.0)),
+        beginning_interval_s(beginning.start.interval_s),
+        ledger(run_dir.ledger_file(), std::move(beginning.record), meter, parts, tellers.warn_later,
+               std::chrono::seconds(10), [this] { share_with_team(); }) {
     if (config.budget > 0.0) budget.emplace(config.budget, config.budget_stop, config.currency);
     projection.expect_save(kSavedCopies * static_cast<double>(size.parameter_bytes) / kSavedBytesPerSecond);
     if (!config.off_peak.empty()) {
@@ -88,11 +97,38 @@ struct RunBill::State {
       const double now_s = unix_seconds();
       closes_unix_s = window.is_open(now_s) ? window.next_closing(now_s) : now_s;
     }
-    half_told = budget && budget->is_half_spent(spent());
+    if (!config.budget_ledger.empty()) {
+      // Earlier attempts of this run stand there themselves.
+      const double billed_s =
+          beginning_interval_s > 0.0 ? billed_seconds(meter.tariff().billing, beginning_interval_s) : 0.0;
+      spent_before = beginning_amount + spend_of(meter.price(), size.gpus, billed_s).amount.value_or(0.0);
+      TeamLedger ledger_of_team(config.budget_ledger, std::filesystem::absolute(run_dir.root()).string(),
+                                attempt, config.currency);
+      others = ledger_of_team.exchange(std::max(0.0, spent() - spent_before), unix_seconds());
+      const std::scoped_lock lock(team_mutex);
+      team.emplace(std::move(ledger_of_team));
+    }
+    if (budget) check_not_spent(config, counted());
+    half_told = budget && budget->is_half_spent(counted());
     mark_s = meter.running_s();
   }
 
   double spent() const { return meter.spend().amount.value_or(0.0); }
+  // What others have spent of the budget; it counts this run's earlier attempts, as spent() does.
+  double others_share() const { return config.budget_ledger.empty() ? 0.0 : others - spent_before; }
+  double counted() const { return spent() + others_share(); }
+
+  // By the ledger's thread. A team's file that cannot be used for a while must not end the run.
+  void share_with_team() {
+    const std::scoped_lock lock(team_mutex);
+    if (!team) return;
+    try {
+      others = team->exchange(std::max(0.0, spent() - spent_before), unix_seconds());
+    } catch (const DataError& error) {
+      if (!std::exchange(team_warned, true))
+        tellers.warn_later(std::string(error.what()) + "; the budget counts what was known before");
+    }
+  }
 
   bool ends_epoch(std::int64_t step) const { return step % size.steps_per_epoch == 0; }
 
@@ -123,9 +159,9 @@ struct RunBill::State {
   void hold_against_budget(std::int64_t step) {
     if (!budget || over_told || projection.measured_steps() < kProbeSteps || step >= size.total_steps) return;
     const double remaining_s = *projection.remaining_s(remaining(step)) + kLeaving_s;
-    if (!budget->crosses_mark(meter, remaining_s, 0.0)) return;
+    if (!budget->crosses_mark(meter, remaining_s, others_share())) return;
     over_told = true;
-    const double projected = meter.spend_after(remaining_s).amount.value_or(0.0);
+    const double projected = meter.spend_after(remaining_s).amount.value_or(0.0) + others_share();
     projected_text =
         "the run will cost " + format_money(projected, budget->currency()) + ", above " + budget->describe();
     const bool at_start = projection.measured_steps() == kProbeSteps;
@@ -143,7 +179,14 @@ struct RunBill::State {
   std::int64_t reached_step;
   CostMeter meter;
   PartMeter parts;
-  LedgerWriter ledger;
+  double beginning_amount;      // of earlier attempts
+  double beginning_interval_s;  // of the billed interval that goes on
+  std::mutex team_mutex;
+  std::optional<TeamLedger> team;  // --budget-ledger
+  double spent_before = 0.0;
+  std::atomic<double> others = 0.0;
+  bool team_warned = false;
+  LedgerWriter ledger;  // its thread uses what is above
   Projection projection;
   std::optional<Budget> budget;
   double closes_unix_s = std::numeric_limits<double>::infinity();  // --off-peak
@@ -160,13 +203,12 @@ RunBill::RunBill(const RunDir& run_dir, const TrainConfig& config, const RunSize
   Tariff tariff = tariff_of(config);
   check_price(tariff.price);
   Beginning beginning = begin(run_dir, tariff, size.gpus);
-  if (config.budget > 0.0) check_not_spent(config, beginning.start.earlier.amount.value_or(0.0));
   const std::string remark = beginning.remark;
   const std::string described = describe(tariff);
   state_ = std::make_unique<State>(run_dir, config, size, std::move(tariff), std::move(beginning),
                                    std::move(tellers));
   if (!remark.empty()) state_->tellers.say(remark);
-  if (!described.empty() && state_->meter.tariff().source != "--price-per-gpu-hour")
+  if (!described.empty() && state_->meter.tariff().source != kOwnPrice)
     state_->tellers.say("price: " + described);
 }
 
@@ -211,9 +253,9 @@ bool RunBill::stepped(std::int64_t step, const StepTimes& times) {
   state.mark_s = now_s;
   state.doing = RunPart::kIdle;
   state.ledger.set_step(std::max(step, state.reached_step));
-  if (state.budget && !state.half_told && state.budget->is_half_spent(state.spent())) {
+  if (state.budget && !state.half_told && state.budget->is_half_spent(state.counted())) {
     state.half_told = true;
-    state.tellers.warn(format_money(state.spent(), state.budget->currency()) + " are spent: half of " +
+    state.tellers.warn(format_money(state.counted(), state.budget->currency()) + " are spent: half of " +
                        state.budget->describe());
   }
   state.hold_against_budget(step);
@@ -240,7 +282,7 @@ bool RunBill::must_stop(std::int64_t step) const {
     more_s += projection.save_s();  // one may be due in between
     if (state.ends_epoch(step)) more_s += projection.evaluation_s();
   }
-  return state.budget->crosses_mark(state.meter, more_s, 0.0);
+  return state.budget->crosses_mark(state.meter, more_s, state.others_share());
 }
 
 bool RunBill::is_off_peak_over() const {
@@ -249,8 +291,8 @@ bool RunBill::is_off_peak_over() const {
 
 bool RunBill::is_at_mark() const {
   const State& state = *state_;
-  return state.budget &&
-         state.budget->crosses_mark(state.meter, state.projection.last_save_s() + kLeaving_s, 0.0);
+  return state.budget && state.budget->crosses_mark(state.meter, state.projection.last_save_s() + kLeaving_s,
+                                                    state.others_share());
 }
 
 std::string RunBill::stop_message() const {
@@ -259,7 +301,7 @@ std::string RunBill::stop_message() const {
   if (state.refused)
     return state.projected_text +
            "; it is saved and stopped; raise --budget, or go on up to the mark with --yes";
-  return "stopped at " + format_money(state.spent(), state.budget->currency()) + " of " +
+  return "stopped at " + format_money(state.counted(), state.budget->currency()) + " of " +
          state.budget->describe() + "; it is saved; raise --budget to go on";
 }
 
@@ -277,7 +319,7 @@ Costs RunBill::costs(std::int64_t step, double epochs, std::int64_t samples_seen
     const double counted = static_cast<double>(samples_seen) *
                            static_cast<double>(std::max<std::int64_t>(1, state.size.tokens_per_sample));
     if (counted > 0.0) costs.per_million = *amount / counted * 1e6;
-    if (state.budget) costs.budget_share = state.budget->share(*amount);
+    if (state.budget) costs.budget_share = state.budget->share(*amount + state.others_share());
   }
   costs.remaining_s = state.projection.remaining_s(state.remaining(step));
   if (costs.remaining_s) costs.to_finish = state.meter.to_finish(*costs.remaining_s);

@@ -46,7 +46,7 @@ Tariff tariff_of(const TrainConfig& config) {
       if (config.spot) tariff.source = "spot, " + tariff.source;
     }
   }
-  if (tariff.source.empty() && tariff.price.is_known()) tariff.source = "--price-per-gpu-hour";
+  if (tariff.source.empty() && tariff.price.is_known()) tariff.source = kOwnPrice;
   return tariff;
 }
 

@@ -9,6 +9,9 @@
 
 namespace lockstep {
 
+// What is said to be the source of a price that no table gave.
+inline constexpr const char* kOwnPrice = "your own";
+
 // `price_table`, or the installed one if that is empty.
 std::filesystem::path table_of(const std::string& price_table);
 

@@ -68,6 +68,9 @@ std::vector<Option<TrainConfig>> cost_option_rows() {
        number_from_zero(kLargestAmount)},
       {"budget-stop", kCost, &C::budget_stop, "SHARE", "The mark, as a share of --budget",
        share_above_zero()},
+      {"budget-ledger", kCost, &C::budget_ledger, "FILE",
+       "Count what all runs that share this file have spent this month (UTC) against --budget", any_line(),
+       "this run's own spend"},
       {"off-peak", kCost, &C::off_peak, "WINDOW",
        "Run in these hours only, pause and go on by itself: HH:MM-HH:MM[,days][,zone], such as "
        "22:00-06:00,mon-fri,Europe/Berlin",
@@ -102,6 +105,8 @@ void check_cost_options(const TrainConfig& config) {
                                   " needs a price: --price-per-gpu-hour X, or --gpu-type NAME");
   };
   needs_price(config.budget > 0.0, "--budget");
+  if (!config.budget_ledger.empty() && config.budget == 0.0)
+    throw std::invalid_argument("--budget-ledger needs --budget X: what all runs of a month may cost");
   needs_price(config.storage_gb > 0.0 && config.storage_price_per_gb_month > 0.0, "--storage-gb");
   if (config.storage_gb > 0.0 && config.storage_price_per_gb_month == 0.0)
     throw std::invalid_argument("--storage-gb needs --storage-price-per-gb-month X");

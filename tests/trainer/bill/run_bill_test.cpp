@@ -6,7 +6,9 @@
 #include <thread>
 
 #include "tests/temporary_folder.h"
+#include "trainer/bill/team_ledger.h"
 #include "trainer/cost/bill.h"
+#include "trainer/cost/launch_moment.h"
 
 namespace lockstep {
 namespace {
@@ -146,6 +148,26 @@ TEST_F(RunBillTest, StopsBeforeTheGranuleThatWouldCrossTheMark) {
   std::this_thread::sleep_for(720ms);
   EXPECT_TRUE(run.must_stop(2));
   EXPECT_DOUBLE_EQ(*run.costs(1, 0.1, 1).spend.amount, 1.0);
+}
+
+TEST_F(RunBillTest, ATeamsBudgetCountsWhatOthersHaveSpent) {
+  config_.budget = 100.0;
+  config_.budget_ledger = (folder_.path() / "team.jsonl").string();
+  size_.total_steps = 20;
+  {
+    RunBill run = bill();
+    step(run, 1);
+    EXPECT_FALSE(run.must_stop(2));
+    run.close("paused");
+  }
+  TeamLedger other(config_.budget_ledger, "/runs/other", 1, "USD");
+  const double ours = other.exchange(79.9, unix_seconds());
+  EXPECT_GT(ours, 0.0);
+  RunBill run = bill();
+  EXPECT_NEAR(*run.costs(1, 0.1, 1).budget_share, (79.9 + ours) / 100.0, 0.005);
+  EXPECT_TRUE(run.must_stop(2));
+  other.exchange(100.0, unix_seconds());
+  EXPECT_THROW(bill(), std::invalid_argument);
 }
 
 TEST_F(RunBillTest, MetersCheaply) {

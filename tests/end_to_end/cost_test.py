@@ -1,0 +1,103 @@
+"""The bill of real runs: it begins and ends with the launcher, adds up, and never exceeds the budget's mark."""
+
+import datetime
+import json
+import signal
+import subprocess
+import time
+import unittest
+
+from run import BIN, RunTest, command, newest_checkpoint, records, run
+
+ENDLESS = ["--model", "mlp", "--data", "synthetic", "--synthetic-samples", "512", "--batch-size", "64",
+           "--max-epochs", "1000000", "--log-every-n-steps", "50"]
+A_DOLLAR_A_SECOND = ["--price-per-gpu-hour", "1800"]  # for two ranks
+
+
+def ledger(run_dir):
+    """The last record of each attempt."""
+    last = {}
+    for line in (run_dir / "ledger.jsonl").read_text().splitlines():
+        record = json.loads(line)
+        last[record["attempt"]] = record
+    return [last[attempt] for attempt in sorted(last)]
+
+
+class CostTest(RunTest):
+    def cost(self, *arguments):
+        result = run([BIN / "lockstep", "cost", *arguments, "--json"])
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return {section["section"]: section for section in json.loads(result.stdout)}
+
+    def test_the_bill_is_the_launchers_wall_time(self):
+        run_dir = self.folder / "run"
+        wall_s = 0.0
+        for epochs in (3, 6):  # continued
+            begin = time.monotonic()
+            self.train("run", 2, *ENDLESS[:-4], "--max-epochs", epochs, *A_DOLLAR_A_SECOND)
+            wall_s += time.monotonic() - begin
+        running_s = sum(record["running_s"] for record in ledger(run_dir))
+        # Starting a process and hearing of its end is ours, not the launcher's.
+        self.assertLess(abs(running_s - wall_s), 0.005 * wall_s + 0.1)
+        for record in ledger(run_dir):
+            self.assertAlmostEqual(sum(record["parts_s"].values()), record["running_s"], places=6)
+            self.assertTrue(record["closed"])
+        cost = self.cost(run_dir)
+        self.assertAlmostEqual(cost["run"]["total_USD"]["amount"], running_s, delta=1e-6)
+        self.assertEqual(cost["run"]["billed_intervals"], 2)
+        parts = cost["parts"]
+        self.assertAlmostEqual(sum(part["amount"] for part in parts.values() if isinstance(part, dict)), running_s, delta=1e-6)
+        for part in ("start_up", "compute", "evaluation", "checkpoint"):
+            self.assertGreater(parts[part]["amount"], 0)
+        self.assertEqual(parts["rework"]["amount"], 0)
+        end = records(run_dir, "end")[-1]
+        self.assertLess(abs(end["spend"] - running_s), 1.0)
+
+    def test_a_budget_stops_the_run_at_its_mark(self):
+        run_dir = self.folder / "run"
+        mark = 10.0
+        options = [*ENDLESS, *A_DOLLAR_A_SECOND, "--budget-stop", 0.5]
+        result = self.train("run", 2, *options, "--budget", 2 * mark, "--yes", expect=12)
+        self.assertIn("of the budget of $20.00 (mark: $10.00); it is saved", result.stderr)
+        spent = self.cost(run_dir)["run"]["total_USD"]["amount"]
+        step_s = max(record["step_time_s"] for record in records(run_dir, "train"))
+        self.assertLess(spent, mark + step_s)  # its save and its end are kept back
+        self.assertGreater(spent, mark - 2.0)
+        end = records(run_dir, "end")[-1]
+        self.assertEqual((end["reason"], end["exit_code"]), ("budget", 12))
+        self.assertTrue(newest_checkpoint(run_dir).name.endswith(f"{end['step']:08}"))
+        self.assertTrue(any("half of the budget" in line or "are spent" in line for line in result.stderr.splitlines()) or spent < mark)
+        # The same command again: nothing is started. A budget below what is spent is an error.
+        again = self.train("run", 2, *options, "--budget", 2 * mark, expect=12)
+        self.assertIn("are spent, and starting costs up to", again.stderr)
+        less = self.train("run", 2, *options, "--budget", 5, expect=2)
+        self.assertIn("--budget: $5.00 is no more than the $", less.stderr)
+        self.assertEqual(len(ledger(run_dir)), 1)
+
+    def test_what_will_cost_too_much_is_refused_once_it_is_measured(self):
+        options = [*ENDLESS, *A_DOLLAR_A_SECOND, "--budget", 1000]
+        result = self.train("run", 2, *options, expect=12)
+        self.assertIn("the run will cost $", result.stderr)
+        self.assertIn("--yes", result.stderr)
+        self.assertLess(records(self.folder / "run", "end")[-1]["step"], 20)
+
+    def test_a_granule_that_would_cross_the_mark_is_not_begun(self):
+        result = self.train("run", 2, *ENDLESS, *A_DOLLAR_A_SECOND, "--billing", "per-hour", "--budget", 4000, expect=12)
+        self.assertIn("starting costs up to $3,600.00", result.stderr)
+        self.assertFalse((self.folder / "run").exists())
+
+    def test_the_launcher_waits_for_off_peak_hours(self):
+        hour = datetime.datetime.now(datetime.timezone.utc).hour
+        window = f"{(hour + 3) % 24:02}:00-{(hour + 4) % 24:02}:00,UTC"
+        launcher = subprocess.Popen(list(map(str, command(self.folder / "run", 1, *ENDLESS, "--off-peak", window))),
+                                    stderr=subprocess.PIPE, text=True)
+        self.assertIn(f"waits until ", launcher.stderr.readline())
+        time.sleep(0.2)  # until signals are its own
+        launcher.send_signal(signal.SIGINT)
+        _, error = launcher.communicate(timeout=30)
+        self.assertEqual(launcher.returncode, 10, error)
+        self.assertFalse((self.folder / "run").exists())
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
