@@ -3,13 +3,15 @@
 import http.server
 import json
 import os
+import pathlib
 import signal
+import subprocess
 import threading
 import time
 import unittest
 
-from resume_test import rank_pids, start, wait_for
-from run import BIN, RunTest, model_digest, newest_checkpoint, records, run
+from resume_test import rank_pids, wait_for
+from run import BIN, RunTest, command, model_digest, newest_checkpoint, records, run
 
 # 64 steps an epoch on 2 ranks.
 MLP = ["--model", "mlp", "--data", "synthetic", "--synthetic-samples", "2048", "--batch-size", "16", "--log-every-n-steps", "1"]
@@ -21,7 +23,13 @@ def events(run_dir, name):
 
 class SurvivingTest(RunTest):
     def start(self, name, ranks, *options):
-        process = start(self.folder / name, ranks, *options)
+        """Its output goes to a file: a pipe that nobody reads would stop it once it is full."""
+        output = open(self.folder / f"{name}.output", "w+")
+        process = subprocess.Popen(list(map(str, command(self.folder / name, ranks, *options))), stdout=output, stderr=subprocess.STDOUT,
+                                   stdin=subprocess.DEVNULL)
+        process.output = pathlib.Path(output.name)
+        output.close()
+        self.addCleanup(process.wait)
         self.addCleanup(process.kill)
         return process
 
@@ -34,8 +42,9 @@ class SurvivingTest(RunTest):
         return wait_for(reached)
 
     def finish(self, process, code=0, timeout=90):
-        output, _ = process.communicate(timeout=timeout)
-        self.assertEqual(process.returncode, code, output)
+        process.wait(timeout=timeout)
+        output = process.output.read_text()
+        self.assertEqual(process.returncode, code, output[-4000:])
         return output
 
     def assert_same_weights(self, *names):
@@ -43,7 +52,7 @@ class SurvivingTest(RunTest):
 
 
 class RestartTest(SurvivingTest):
-    LONG = [*MLP, "--max-epochs", "12", "--checkpoint-interval", "20"]
+    LONG = [*MLP, "--max-epochs", "4", "--checkpoint-interval", "20"]
 
     def test_a_killed_rank_is_replaced_and_the_run_ends_with_the_same_bits(self):
         process = self.start("run", 2, *self.LONG, "--max-restarts", "3")
@@ -68,8 +77,9 @@ class RestartTest(SurvivingTest):
         self.wait_for_step("run", 25)
         os.kill(rank_pids(self.folder / "run")[1], signal.SIGSTOP)
         begin = time.monotonic()
+        wait_for(lambda: "was stopped" in process.output.read_text())
+        self.assertLess(time.monotonic() - begin, 10)  # 2 s of waiting, and the end of the others
         output = self.finish(process)
-        self.assertLess(time.monotonic() - begin, 40)
         self.assertRegex(output, r"rank 1 was stopped by signal 19 \(SIGSTOP\) at [\d:]+, in step \d+; "
                                  r"rank 0: \w+ #\d+ \(.*\) timed out after 2 s, waiting for rank 1")
         self.assertEqual(len(events(self.folder / "run", "restart")), 1)
@@ -106,7 +116,7 @@ class FaultTest(SurvivingTest):
         self.assertEqual(records(self.folder / "run", "end"), [])
 
     def test_a_slow_rank_is_no_dead_one(self):
-        process = self.start("run", 2, *MLP, "--max-epochs", "10", "--timeout", "4")
+        process = self.start("run", 2, *self.LONG, "--timeout", "4")
         self.wait_for_step("run", 5)
         slow = rank_pids(self.folder / "run")[1]
         for _ in range(3):
@@ -114,23 +124,24 @@ class FaultTest(SurvivingTest):
             time.sleep(1)
             os.kill(slow, signal.SIGCONT)
             time.sleep(0.1)
-        self.assertNotIn("stopped", self.finish(process))
+        process.send_signal(signal.SIGTERM)
+        self.assertNotIn("stopped", self.finish(process, 10))
 
     def test_a_second_signal_while_it_saves_leaves_the_newest_checkpoint(self):
-        process = self.start("run", 2, *MLP, "--max-epochs", "8", "--checkpoint-interval", "1")
+        process = self.start("run", 2, *MLP, "--max-epochs", "2", "--checkpoint-interval", "1")
         self.wait_for_step("run", 5)
         process.send_signal(signal.SIGTERM)
         process.send_signal(signal.SIGTERM)
-        output, _ = process.communicate(timeout=60)
-        self.assertIn(process.returncode, (10, 11), output)  # 10: the save was quicker
-        self.train("run", 2, *MLP, "--max-epochs", "8", "--checkpoint-interval", "1", "--resume")
-        self.train("whole", 2, *MLP, "--max-epochs", "8")
+        process.wait(timeout=60)
+        self.assertIn(process.returncode, (10, 11))  # 10: the save was quicker
+        self.train("run", 2, *MLP, "--max-epochs", "2", "--checkpoint-interval", "1", "--resume")
+        self.train("whole", 2, *MLP, "--max-epochs", "2")
         self.assert_same_weights("run", "whole")
 
 
 class PauseTest(SurvivingTest):
     def test_the_pause_command_and_then_another_number_of_ranks(self):
-        options = [*MLP, "--max-epochs", "8", "--logical-world-size", "2"]
+        options = [*MLP, "--max-epochs", "4", "--logical-world-size", "2"]
         process = self.start("run", 2, *options)
         self.wait_for_step("run", 5)
         paused = run([BIN / "lockstep", "pause", self.folder / "run"])
@@ -200,7 +211,9 @@ class NoticeTest(SurvivingTest):
 class DriftTest(SurvivingTest):
     def test_a_flipped_bit_on_one_rank_is_found_and_the_rank_named(self):
         # So small a rate changes no weight: those of the first checkpoint lie in every rank's memory, to be found there.
-        options = [*MLP, "--lr", "1e-30", "--max-epochs", "500", "--checkpoint-interval", "10", "--check-drift-every-n-steps", "5"]
+        # Each rank updates its own: where the update is shared out, every rank takes its owner's result, and the bit flips back.
+        options = [*MLP, "--lr", "1e-30", "--max-epochs", "500", "--checkpoint-interval", "10", "--check-drift-every-n-steps", "5",
+                   "--shard-optimizer", "off"]
         process = self.start("run", 3, *options)
         self.wait_for_step("run", 15)
         model = (newest_checkpoint(self.folder / "run") / "model.safetensors").read_bytes()

@@ -11,6 +11,8 @@
 //   checkpoint RUN STEP · set_aside RUN   what the trainer would leave there and do
 //   attempt N STEP...                a step for the N-th attempt only
 #include <unistd.h>
+
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -109,9 +111,10 @@ void make_checkpoint(const std::string& argument) {
 
 // The rest of `step` if it is meant for this attempt.
 std::string for_this_attempt(const std::string& step) {
-  const std::string prefix = lockstep::exit_report_dir().filename().string().replace(7, 1, " ") + " ";
   if (!step.starts_with("attempt ")) return step;
-  return step.starts_with(prefix) ? step.substr(prefix.size()) : "";
+  std::string attempt = lockstep::exit_report_dir().filename().string();  // attempt-1
+  std::replace(attempt.begin(), attempt.end(), '-', ' ');
+  return step.starts_with(attempt + " ") ? step.substr(attempt.size() + 1) : "";
 }
 
 }  // namespace
