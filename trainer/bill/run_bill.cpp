@@ -88,7 +88,7 @@ struct RunBill::State {
         size(run_size),
         tellers(std::move(run_tellers)),
         attempt(beginning.record.attempt),
-        reached_step(beginning.reached_step),
+        reached_step(std::max(beginning.reached_step, size.reached_step)),
         meter(std::move(tariff), size.gpus, beginning.start),
         beginning_amount(beginning.start.earlier.amount.value_or(0.0)),
         beginning_interval_s(beginning.start.interval_s),
