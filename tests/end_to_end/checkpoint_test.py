@@ -53,7 +53,7 @@ class SavingTest(RunTest):
     def test_saves_by_the_minute_change_no_bits(self):
         options = [*SMALL, "--max-epochs", "60"]
         self.train("whole", 2, *options)
-        process = self.start("parts", *options, "--checkpoint-interval", "0.005min", "--keep-checkpoints", "1000")
+        process = self.start("parts", *options, "--checkpoint-interval", "0.0002min", "--keep-checkpoints", "1000")
         wait_for(lambda: any(event["step"] % 16 for event in checkpoint_events(self.folder / "parts")) or process.poll() is not None)
         process.kill()
         process.communicate(timeout=30)

@@ -38,7 +38,8 @@ TEST(Drift, OrderAndBordersOfTensorsCount) {
   const at::Tensor b = at::zeros({3});
   EXPECT_NE(fingerprint({a, b}), fingerprint({b, a}));
   EXPECT_NE(fingerprint({a}), fingerprint({a, b}));
-  EXPECT_EQ(fingerprint({at::arange(6).view({2, 3}).t()}), fingerprint({at::tensor({0, 3, 1, 4, 2, 5})}));
+  EXPECT_EQ(fingerprint({at::arange(6).view({2, 3}).t()}),
+            fingerprint({at::tensor({0, 3, 1, 4, 2, 5}, at::kLong)}));
 }
 
 TEST(Drift, NamesWhoDiffersFromTheMajority) {
