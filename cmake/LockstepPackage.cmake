@@ -3,7 +3,7 @@
 # LOCKSTEP_PROGRAMS that exist.
 include(CMakePackageConfigHelpers)
 
-set(LOCKSTEP_PROGRAMS lockstep lockstep-train lockstep-bench lockstep-compare lockstep-export)
+set(LOCKSTEP_PROGRAMS lockstep lockstep-train lockstep-bench lockstep-compare lockstep-export lockstep-estimate)
 set(lockstep_package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/Lockstep")
 
 get_property(lockstep_libraries GLOBAL PROPERTY LOCKSTEP_LIBRARIES)

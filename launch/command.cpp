@@ -94,6 +94,8 @@ const std::vector<Command>& commands() {
        export_command_help},
       {"cost", "Says what runs cost, where the money went, and what it would have cost otherwise",
        run_cost_command, cost_command_help},
+      {"estimate", "Says what a run takes, on which GPUs it fits, and what it would cost there",
+       run_estimate_command, estimate_command_help},
       {"report", "Draws one run or several: curves, time, money and events in one HTML file",
        run_report_command, report_command_help},
       {"rank", "", run_rank_command, rank_command_help},

@@ -7,6 +7,7 @@
 
 #include "launch/program_path.h"
 #include "sampler/data_error.h"
+#include "trainer/config/estimate_config.h"
 #include "trainer/config/file_commands.h"
 
 namespace lockstep {
@@ -34,12 +35,21 @@ int run_compare_command(const std::vector<std::string>& arguments) {
   return become("lockstep-compare", arguments);
 }
 
+int run_estimate_command(const std::vector<std::string>& arguments) {
+  parse_estimate_command(arguments);
+  return become("lockstep-estimate", arguments);
+}
+
 std::string export_command_help(const std::vector<std::string>& /*arguments*/) {
   return export_help();
 }
 
 std::string compare_command_help(const std::vector<std::string>& /*arguments*/) {
   return compare_help();
+}
+
+std::string estimate_command_help(const std::vector<std::string>& /*arguments*/) {
+  return estimate_help();
 }
 
 }  // namespace lockstep

@@ -2,7 +2,6 @@
 
 #include <ATen/Parallel.h>
 #include <c10/cuda/CUDAFunctions.h>
-#include <malloc.h>
 #include <torch/csrc/jit/serialization/pickle.h>
 #include <torch/version.h>
 
@@ -10,7 +9,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <future>
-#include <limits>
 #include <sstream>
 #include <stdexcept>
 #include <thread>
@@ -21,6 +19,7 @@
 #include "sampler/data_error.h"
 #include "trainer/config/config_file.h"
 #include "trainer/config/train_options.h"
+#include "trainer/data_options.h"
 #include "trainer/exchange/python_checkpoint.h"
 #include "trainer/exchange/python_optimizer.h"
 #include "trainer/metrics/metrics_writer.h"
@@ -33,11 +32,10 @@
 #include "trainer/start_up.h"
 #include "trainer/trainer.h"
 #include "trainer/update_options.h"
+#include "trainer/warm_heap.h"
 
 namespace lockstep {
 namespace {
-
-constexpr std::int64_t kPicturesPerEvaluation = 256;  // at once
 
 // GPU `local_rank`, or one that several ranks share where there are fewer.
 at::Device choose_device(const std::string& asked_for, const Placement& placement) {
@@ -96,24 +94,8 @@ TrainConfig resolve(TrainConfig config, const Communicator& communicator, at::De
   if (communicator.backend() != "threads") config.backend = communicator.backend();
   config.device = device.is_cuda() ? "cuda" : "cpu";
   config.num_threads = at::get_num_threads();
-  if (config.eval_batch_size == 0) {
-    // A language model's logits take 4 bytes for every token of the vocabulary at every position.
-    const bool has_tokens = token_needs(config.model).sequence_length > 0;
-    config.eval_batch_size = has_tokens ? config.batch_size : kPicturesPerEvaluation;
-  }
+  config.eval_batch_size = eval_batch_size(config);
   return config;
-}
-
-DatasetOptions dataset_options(const TrainConfig& config) {
-  DatasetOptions options;
-  options.seed = config.seed;
-  options.synthetic_samples = config.synthetic_samples;
-  const TokenNeeds needs = token_needs(config.model);
-  options.token_task = needs.task;
-  if (needs.sequence_length > 0) options.sequence_length = needs.sequence_length;
-  if (config.sequence_length > 0) options.sequence_length = config.sequence_length;
-  options.vocabulary_size = config.vocab_size;
-  return options;
 }
 
 // Rank 0 alone reads checkpoints, since they may lie on its disk only, and sends them round.
@@ -302,27 +284,6 @@ SessionEnd train(const TrainConfig& config, Communicator& communicator, const Co
                           (config.fresh ? ": run the same command without --fresh to go on"
                                         : ": run the same command again to go on")
                     : ""};
-}
-
-}  // namespace
-
-namespace {
-
-// A gradient of some MiB is taken from the system anew in every step by default, and each of its pages costs
-// a fault. What glibc is told here makes it keep everything. `lockstep train --warm-heap off`, or the
-// variable, says not to. Returns whether it was done.
-bool keep_heap_warm() {
-  const char* wanted = std::getenv("LOCKSTEP_WARM_HEAP");
-  if (wanted != nullptr && std::string(wanted) == "off") return false;
-#ifdef __GLIBC__
-  constexpr int kTopPadBytes = 256 << 20;
-  mallopt(M_MMAP_MAX, 0);
-  mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
-  mallopt(M_TOP_PAD, kTopPadBytes);
-  return true;
-#else
-  return false;
-#endif
 }
 
 // On every machine, by one of its ranks: any machine's notice pauses the run.

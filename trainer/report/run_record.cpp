@@ -10,6 +10,7 @@
 #include "sampler/data_error.h"
 #include "trainer/metrics/number_format.h"
 #include "trainer/metrics/step_timer.h"
+#include "trainer/report/ledger_parts.h"
 #include "trainer/run_dir/run_dir.h"
 
 namespace lockstep {
@@ -225,7 +226,20 @@ void add_parts(RunRecord& run, const Lines& lines) {
           one_currency ? seconds[part] / 3600.0 * attempt.gpus * attempt.price_per_gpu_hour : kNone;
     }
   }
+  run.step_parts.assign(parts.begin(), parts.begin() + kStepPartCount);
   run.parts = std::move(parts);
+}
+
+// The bill as `lockstep cost` has it takes the place of what the metrics alone can say.
+void take_ledger(RunRecord& run, const std::filesystem::path& file) {
+  try {
+    LedgerParts ledger = ledger_parts(read_ledger(file));
+    if (ledger.parts.empty()) return;
+    run.parts = std::move(ledger.parts);
+    run.currency = std::move(ledger.currency);
+  } catch (const DataError& error) {
+    run.damaged.push_back(std::string(error.what()) + ": time and money are those that metrics.jsonl tells");
+  }
 }
 
 }  // namespace
@@ -274,6 +288,7 @@ RunRecord read_run(const std::filesystem::path& run_dir) {
   for (const EvalLine& line : reader.lines().evaluations)
     if (holds(run, line.attempt, line.point.step)) run.evaluations.push_back(line.point);
   add_parts(run, reader.lines());
+  take_ledger(run, RunDir(run_dir).ledger_file());
   run.options = read_options(RunDir(run_dir).config_file());
   return run;
 }

@@ -30,13 +30,13 @@ struct EvalPoint {
 };
 
 struct RunEvent {
-  std::string event;
+  std::string event = {};
   int attempt = 0;
   std::int64_t step = 0;
   double time_unix_s = 0.0;
   double running_s = 0.0;
   double save_time_s = 0.0;  // NaN: none
-  std::string detail;
+  std::string detail = {};
 };
 
 struct RunAttempt {
@@ -49,18 +49,18 @@ struct RunAttempt {
   double earlier_s = 0.0;           // running time of the attempts before it
   double gpus = 0.0;                // a CPU rank counts as one
   double price_per_gpu_hour = 0.0;  // NaN: unknown
-  std::string currency;
-  std::string end_reason;  // empty: it was killed, or is running still
+  std::string currency = {};
+  std::string end_reason = {};  // empty: it was killed, or is running still
 };
 
 struct TimePart {
-  std::string name;
+  std::string name = {};
   double seconds = 0.0;
   double money = 0.0;  // NaN: no price is known, or there are several currencies
 };
 
 struct RunRecord {
-  std::string name;                                          // the folder, as it was named
+  std::string name = {};                                          // the folder, as it was named
   std::vector<std::pair<std::string, std::string>> facts;    // of the last attempt's start line, for people
   std::vector<std::pair<std::string, std::string>> options;  // config.toml; empty if there is none
   std::vector<RunAttempt> attempts;
@@ -68,9 +68,11 @@ struct RunRecord {
   std::vector<TrainPoint> train;
   std::vector<EvalPoint> evaluations;
   std::vector<RunEvent> events;
-  // Where the running time of all attempts went. They add up to it.
+  // Where the running time of all attempts went: by the ledger, or where it does not say, by the metrics.
+  // They add up to it.
   std::vector<TimePart> parts;
-  std::string currency;              // of the money in `parts`; empty where that is NaN
+  std::vector<TimePart> step_parts;  // of training steps that hold, by the metrics
+  std::string currency = {};              // of the money in `parts`; empty where that is NaN
   std::vector<std::string> damaged;  // "metrics.jsonl, line 7: ...": lines that were passed over
 };
 

@@ -66,6 +66,15 @@ Json pairs(const std::vector<std::pair<std::string, std::string>>& from) {
   return list;
 }
 
+Json parts_json(const std::vector<TimePart>& parts) {
+  Json list = Json::array();
+  for (const TimePart& part : parts) {
+    list.push_back(
+        {{"name", part.name}, {"seconds", short_number(part.seconds)}, {"money", short_number(part.money)}});
+  }
+  return list;
+}
+
 Json to_json(const RunRecord& run) {
   const std::vector<TrainPoint> train = thinned(run.train);
   Json json = {{"name", run.name},           {"facts", pairs(run.facts)}, {"options", pairs(run.options)},
@@ -105,11 +114,8 @@ Json to_json(const RunRecord& run) {
                               {"save_time_s", short_number(event.save_time_s)},
                               {"detail", event.detail}});
   }
-  json["parts"] = Json::array();
-  for (const TimePart& part : run.parts) {
-    json["parts"].push_back(
-        {{"name", part.name}, {"seconds", short_number(part.seconds)}, {"money", short_number(part.money)}});
-  }
+  json["parts"] = parts_json(run.parts);
+  json["step_parts"] = parts_json(run.step_parts);
   return json;
 }
 

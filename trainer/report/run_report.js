@@ -15,6 +15,7 @@
     const total = run.parts.reduce((sum, part) => sum + part.money, 0);
     return run.currency ? money(total, run.currency) : "-";
   }
+  // Of training: the ledger's running time has the launch in it as well.
   const seconds_of = (run) => run.attempts.reduce((sum, attempt) => sum + attempt.running_s, 0);
   const fact = (run, key) => (run.facts.find(([name]) => name === key) || [key, "-"])[1];
   function ended(run) {
@@ -106,25 +107,30 @@
   }
 
   const part_colors = {data: "--c4", forward: "--c0", backward: "--c6", exposed_communication: "--c1", optimizer: "--c3", other: "--c7",
-                       evaluation: "--c2", checkpoint: "--c8", rework: "--c5", between_steps: "--c9"};
+                       evaluation: "--c2", checkpoint: "--c8", rework: "--c5", between_steps: "--c9", start_up: "--c3", compute: "--c0",
+                       idle: "--c9", billed_not_used: "--c7", storage: "--c7"};
+
+  // Parts as one bar, and below it as a table; amounts where there is a currency.
+  function parts_box(list, currency) {
+    const rows = list.filter((part) => part.seconds > 0 || part.money > 0);
+    const total = {name: "together", seconds: rows.reduce((sum, part) => sum + part.seconds, 0),
+                   money: rows.reduce((sum, part) => sum + part.money, 0)};
+    const color = (part) => part_colors[part.name] || "--c7";
+    const share = (part) => number(Number((100 * part.seconds / (total.seconds || 1)).toFixed(1))) + " %";
+    const cells = (part, name) => [name, duration(part.seconds), share(part)].concat(currency ? [money(part.money, currency)] : []);
+    const bar = stacked_bar(rows.map((part) => ({label: words(part.name), color: color(part), value: part.seconds, text: duration(part.seconds)})));
+    return [bar, table(["part", "time", "share"].concat(currency ? ["money"] : []),
+      rows.map((part) => cells(part, element("span", {}, swatch(color(part)), words(part.name)))).concat([cells(total, total.name)]))];
+  }
 
   function parts() {
-    const boxes = runs.map((run, index) => {
-      const total = seconds_of(run);
-      const rows = run.parts.filter((part) => part.seconds > 0);
-      const bar = stacked_bar(rows.map((part) => ({label: words(part.name), color: part_colors[part.name] || "--c7", value: part.seconds,
-                                                   text: duration(part.seconds)})));
-      const cells = (name, seconds, amount) => [name, duration(seconds), number(Number((100 * seconds / (total || 1)).toFixed(1))) + " %"]
-        .concat(run.currency ? [money(amount, run.currency)] : []);
-      return element("div", {}, several ? named(run, index) : null, bar,
-        table(["part", "time", "share"].concat(run.currency ? ["money"] : []),
-          rows.map((part) => cells(element("span", {}, swatch(part_colors[part.name] || "--c7"), words(part.name)), part.seconds, part.money))
-            .concat([cells("together", total, run.parts.reduce((sum, part) => sum + part.money, 0))])));
-    });
     section("Where time and money went", element("p", {class: "muted"},
-      "Of the training step: data, forward, backward, exposed communication (waiting for other ranks), optimizer, other. Rework is steps " +
-      "that were repeated after a restart; between steps lies what no line of the metrics accounts for, such as start-up and logging."),
-      element("div", {class: "charts"}, ...boxes));
+      "Rework is steps that were repeated after a restart; idle, or between steps, is what brings the run no further."),
+      element("div", {class: "charts"}, ...runs.map((run, index) =>
+        element("div", {class: "parts"}, several ? named(run, index) : null, ...parts_box(run.parts, run.currency)))));
+    section("Of the training steps", element("p", {class: "muted"}, "Exposed communication is waiting for other ranks while nothing else could be done."),
+      element("div", {class: "charts"}, ...runs.map((run, index) =>
+        element("div", {class: "parts"}, several ? named(run, index) : null, ...parts_box(run.step_parts, "")))));
   }
 
   function time_line() {

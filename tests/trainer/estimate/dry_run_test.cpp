@@ -1,0 +1,63 @@
+#include "trainer/estimate/dry_run.h"
+
+#include <gtest/gtest.h>
+
+#include "sampler/datasets.h"
+
+namespace lockstep {
+namespace {
+
+DryRun run_of(const std::string& optimizer, double momentum = 0.9) {
+  TrainConfig config;
+  config.model = "mlp";
+  config.optimizer = optimizer;
+  config.momentum = momentum;
+  return dry_run(config, *open_dataset("synthetic", {.synthetic_samples = 64}).train);
+}
+
+// 784 x 512, 512 x 512 and 512 x 10, with biases.
+constexpr double kParameters = 784 * 512 + 512 + 512 * 512 + 512 + 512 * 10 + 10;
+
+TEST(DryRun, CountsWeightsGradientsAndOptimizer) {
+  const DryRun sgd = run_of("sgd");
+  EXPECT_EQ(sgd.num_parameters, kParameters);
+  EXPECT_EQ(sgd.memory.weights, 4 * kParameters);
+  EXPECT_EQ(sgd.memory.gradients, 4 * kParameters);
+  EXPECT_EQ(sgd.memory.optimizer, 4 * kParameters);  // momentum
+  EXPECT_EQ(run_of("sgd", 0.0).memory.optimizer, 0.0);
+  // Two averages; PyTorch's step counters are a few bytes more.
+  EXPECT_NEAR(run_of("adamw").memory.optimizer, 8 * kParameters, 100);
+}
+
+// Of a sample the backward pass needs at least the input and both hidden layers' outputs.
+TEST(DryRun, ActivationsGrowWithTheBatch) {
+  const DryRun run = run_of("sgd");
+  EXPECT_GE(run.memory.activations.per_sample, 4 * (784 + 512 + 512));
+  EXPECT_LE(run.memory.activations.per_sample, 4 * 4 * (784 + 512 + 512));
+  EXPECT_LT(run.memory.evaluation.per_sample, run.memory.activations.per_sample);
+  EXPECT_GT(run.overhead_bytes, 10e6);
+}
+
+// A product with a matrix of n weights takes 2 n, and the backward pass twice that; biases and activations
+// add little.
+TEST(DryRun, CountsTheArithmeticOfAStep) {
+  const double products = 784 * 512 + 512 * 512 + 512 * 10;
+  EXPECT_NEAR(run_of("sgd").flops_per_sample, 3 * 2 * products, 0.01 * 6 * products);
+}
+
+// 2 n for each token and weight of the products, and attention's two products of T x T x width in every
+// layer.
+TEST(DryRun, CountsATransformersArithmetic) {
+  TrainConfig config;
+  config.model = "gpt2-mini";
+  const auto data = open_dataset("synthetic-tokens", {.synthetic_samples = 16, .sequence_length = 64});
+  const DryRun run = dry_run(config, *data.train);
+  const double tokens = 64;
+  const double width = 128, layers = 4, vocabulary = 256;
+  const double per_token =
+      2 * (layers * 12 * width * width + width * vocabulary) + layers * 4 * tokens * width;
+  EXPECT_NEAR(run.flops_per_sample, 3 * tokens * per_token, 0.05 * 3 * tokens * per_token);
+}
+
+}  // namespace
+}  // namespace lockstep
