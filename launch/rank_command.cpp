@@ -163,21 +163,28 @@ struct Accompanied {
   std::filesystem::path dir;
   HeartbeatPage page;
   RankWatch watch;
+  std::optional<std::int64_t> beats_at_stop = {};  // while there is a note of a stop
 };
 
-// The child has stopped or goes on.
+// The child has stopped or goes on. The note of a stop stays until its heart beats again: mpirun has a
+// stopped process go on so that it can end it.
 void on_change(Accompanied& rank, int status) {
   const auto now = RankWatch::Clock::now();
-  if (WIFSTOPPED(status)) {
-    rank.watch.stopped(WSTOPSIG(status), now);
-    RankEnd stop = end_now(rank.rank, rank.page);
-    stop.signal = WSTOPSIG(status);
-    stop.cause = rank.watch.stop_text();
-    write_rank_stop(rank.dir, stop);
-  } else {
+  if (!WIFSTOPPED(status)) {
     rank.watch.continued(now);
-    remove_rank_stop(rank.dir, rank.rank);
+    return;
   }
+  rank.watch.stopped(WSTOPSIG(status), now);
+  RankEnd stop = end_now(rank.rank, rank.page);
+  stop.signal = WSTOPSIG(status);
+  stop.cause = rank.watch.stop_text();
+  write_rank_stop(rank.dir, stop);
+  rank.beats_at_stop = rank.page.read().beats;
+}
+
+void take_back_stop(Accompanied& rank) {
+  remove_rank_stop(rank.dir, rank.rank);
+  rank.beats_at_stop.reset();
 }
 
 // Labels output and watches over the child until it ends; how it did.
@@ -197,6 +204,9 @@ RankEnd accompany(Accompanied& rank, std::array<Stream, 2>& streams, const sigse
     if (changed == rank.child) {
       on_change(rank, status);
       continue;
+    }
+    if (rank.beats_at_stop && !rank.watch.is_stopped() && rank.page.read().beats != *rank.beats_at_stop) {
+      take_back_stop(rank);
     }
     if (const auto verdict = rank.watch.verdict(rank.page.read(), RankWatch::Clock::now());
         verdict && cause.empty()) {
@@ -222,6 +232,9 @@ RankEnd accompany(Accompanied& rank, std::array<Stream, 2>& streams, const sigse
   }
   for (Stream& stream : streams) {
     finish(stream);
+  }
+  if (rank.beats_at_stop && WIFEXITED(status)) {
+    take_back_stop(rank);
   }
   RankEnd end = end_now(rank.rank, rank.page);
   end.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
