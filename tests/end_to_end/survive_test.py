@@ -85,7 +85,8 @@ class RestartTest(SurvivingTest):
         self.assertIn("rank 1 was stopped", events(self.folder / "run", "restart")[-1]["detail"])
 
     def test_fewer_ranks_go_on_with_the_same_bits(self):
-        options = [*self.LONG, "--min-nproc", "1"]
+        short = [*MLP, "--max-epochs", "1"]
+        options = [*short, "--min-nproc", "1"]
         process = self.start("run", 2, *options, "--max-restarts", "5", "--restart-delay", "0.1")
         for attempt in (1, 2):
             wait_for(lambda: len(records(self.folder / "run", "start")) == attempt
@@ -94,7 +95,7 @@ class RestartTest(SurvivingTest):
         output = self.finish(process)
         self.assertIn("rank 1 keeps failing: goes on with 1 ranks, not 2; they share the same 2 logical ranks", output)
         self.assertEqual([r["world_size"] for r in records(self.folder / "run", "start")], [2, 2, 1])
-        self.train("whole", 2, *self.LONG, "--logical-world-size", "2")
+        self.train("whole", 2, *short, "--logical-world-size", "2")
         self.assert_same_weights("run", "whole")
 
 
