@@ -233,9 +233,6 @@ RankEnd accompany(Accompanied& rank, std::array<Stream, 2>& streams, const sigse
   for (Stream& stream : streams) {
     finish(stream);
   }
-  if (rank.beats_at_stop && WIFEXITED(status)) {
-    take_back_stop(rank);
-  }
   RankEnd end = end_now(rank.rank, rank.page);
   end.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
   end.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
@@ -320,12 +317,16 @@ int run_rank_command(const std::vector<std::string>& arguments) {
                       std::string_view(std::getenv("OMPI_COMM_WORLD_SIZE")) != "1";
   Accompanied accompanied{child, rank, dir, page, RankWatch(timeout_from_environment(), others)};
   const RankEnd end = accompany(accompanied, streams, child_signal);
+  const int code = code_for_mpirun(dir, end);
+  if (accompanied.beats_at_stop && code == 0) {  // it left in agreement, so it had gone on
+    take_back_stop(accompanied);
+  }
   write_rank_end(dir, end);
   // Its peers can say what they were waiting for, if mpirun leaves them the time.
   if (end.signal != 0 && others) {
     poll(nullptr, 0, kLastWordsMs);
   }
-  return code_for_mpirun(dir, end);
+  return code;
 }
 
 std::string rank_command_help(const std::vector<std::string>& /*arguments*/) {

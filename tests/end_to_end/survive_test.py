@@ -41,7 +41,7 @@ class SurvivingTest(RunTest):
                 return None
         return wait_for(reached)
 
-    def finish(self, process, code=0, timeout=90):
+    def finish(self, process, code=0, timeout=180):
         process.wait(timeout=timeout)
         output = process.output.read_text()
         self.assertEqual(process.returncode, code, output[-4000:])
