@@ -73,23 +73,24 @@ bool wait_for_off_peak(const std::string& text) {
 }  // namespace
 
 int run_within_bill(const BilledJob& billed) {
-  bool yes = billed.config.yes;
-  if (const auto refusal = refuse_to_start(billed.config, billed.run_dir, billed.gpus)) {
-    say(refusal->reason);
-    if (!refusal->may_go_on || !user_says_yes()) return static_cast<int>(ExitCode::kBudget);
-    yes = true;
-  }
+  TrainConfig config = billed.config;
   const std::filesystem::path ledger = RunDir(billed.run_dir).ledger_file();
   for (bool again = false;; again = true) {
-    if (!wait_for_off_peak(billed.config.off_peak)) return static_cast<int>(ExitCode::kPaused);
+    config.fresh = config.fresh && !again;
+    if (const auto refusal = refuse_to_start(config, billed.run_dir, billed.gpus)) {
+      say(refusal->reason);
+      if (!refusal->may_go_on || !user_says_yes()) return static_cast<int>(ExitCode::kBudget);
+      config.yes = true;
+    }
+    if (!wait_for_off_peak(config.off_peak)) return static_cast<int>(ExitCode::kPaused);
     const LaunchMoment launch = launch_moment(monotonic_ns());
     setenv("LOCKSTEP_LAUNCH", launch.to_text().c_str(), 1);
-    const int code = billed.job(yes, again);
+    const int code = billed.job(config.yes, again);
     close_bill(ledger, launch);
     if (code == static_cast<int>(ExitCode::kPaused) && last_reason(ledger) == "off_peak") continue;
-    const bool may_go_on = code == static_cast<int>(ExitCode::kBudget) && !yes;
+    const bool may_go_on = code == static_cast<int>(ExitCode::kBudget) && !config.yes;
     if (!may_go_on || last_reason(ledger) != "projection" || !user_says_yes()) return code;
-    yes = true;
+    config.yes = true;
   }
 }
 

@@ -1,6 +1,8 @@
 #include "trainer/bill/budget_gate.h"
 
+#include <algorithm>
 #include <stdexcept>
+#include <vector>
 
 #include "trainer/bill/idle_watch.h"
 #include "trainer/bill/tariff_options.h"
@@ -16,8 +18,11 @@
 namespace lockstep {
 namespace {
 
-// The least that a start can take: ranks that meet, a step, and a save.
-constexpr double kShortestRun_s = 1.0;
+// The least that a start can take, ranks that meet, a step, and a save: as long as the last start did.
+double shortest_run_s(const std::vector<LedgerRecord>& records) {
+  constexpr double kShortest_s = 1.0;
+  return records.empty() ? kShortest_s : std::max(kShortest_s, records.back().parts[RunPart::kStartUp]);
+}
 
 // What the last attempt expected to be left, if the run is still the same.
 std::optional<double> remaining_s(const MetricsHistory& history, const TrainConfig& config, int gpus) {
@@ -67,9 +72,10 @@ std::optional<BudgetRefusal> refuse_to_start(const TrainConfig& config, const st
   const CostMeter meter(tariff, gpus, earlier.start, [] { return 0.0; });
   const Budget budget(config.budget, config.budget_stop, config.currency);
   const auto money = [&](double amount) { return format_money(amount, config.currency); };
-  if (budget.crosses_mark(meter, kShortestRun_s, others)) {
+  const double start_s = shortest_run_s(records);
+  if (budget.crosses_mark(meter, start_s, others)) {
     return BudgetRefusal{money(spent + others) + " are spent, and starting costs up to " +
-                             money(meter.spend_after(kShortestRun_s).amount.value_or(0.0) - spent) +
+                             money(meter.spend_after(start_s).amount.value_or(0.0) - spent) +
                              ": that is above " + budget.describe() + "; raise --budget to go on",
                          false};
   }

@@ -58,6 +58,18 @@ TEST_F(BudgetGateTest, RefusesWhatStartsBeyondTheMark) {
   EXPECT_NE(refusal->reason.find("$80.00 are spent"), std::string::npos) << refusal->reason;
 }
 
+TEST_F(BudgetGateTest, CountsHowLongTheLastStartTook) {
+  LedgerRecord record;
+  record.running_s = 3600.0 * 39.5;  // $79
+  record.price_per_gpu_hour = 2.0;
+  record.reason = "paused";
+  for (const double start_s : {1799.0, 1801.0}) {  // half an hour is a dollar
+    record.parts[RunPart::kStartUp] = start_s;
+    testing::write_text(folder_.path() / "ledger.jsonl", to_line(record) + "\n");
+    EXPECT_EQ(ask().has_value(), start_s > 1800.0) << start_s;
+  }
+}
+
 TEST_F(BudgetGateTest, RefusesAFirstGranuleThatIsTooDear) {
   config_.billing = "per-hour";
   EXPECT_FALSE(ask(40).has_value());  // $80
