@@ -164,7 +164,8 @@ Outcome run_attempts(const JobPlan& planned, const RankJob& job, const Say& say)
     say(verdict.text + ", " + from_where(checkpoint));
     if (!wait_undisturbed(verdict.delay_s, signals)) return paused_between(ended);
     write_restart_note(folder.attempt(number + 1),
-                       {outcome.message, to_monotonic_ns(outcome.failed_at_ns, started_ns)});
+                       {outcome.message, to_monotonic_ns(outcome.failed_at_ns, started_ns),
+                        std::max<std::int64_t>(0, ended.step)});
   }
 }
 

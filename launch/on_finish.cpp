@@ -1,19 +1,17 @@
 #include "launch/on_finish.h"
 
-#include <spawn.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <chrono>
 #include <cmath>
 #include <cstring>
 #include <iostream>
-#include <stdexcept>
 
 #include "launch/job_signals.h"
 #include "launch/mpirun.h"
 #include "launch/outcome.h"
+#include "trainer/bill/user_command.h"
 #include "trainer/run_dir/exit_code.h"
 
 namespace lockstep {
@@ -49,15 +47,10 @@ bool count_down(double delay_s) {
 
 // How it ended, in words; empty if well.
 std::string run(const std::vector<std::string>& command) {
-  std::vector<char*> argv;
-  for (const std::string& word : command)
-    argv.push_back(const_cast<char*>(word.c_str()));  // execv's own signature, from before const
-  argv.push_back(nullptr);
-  pid_t child = 0;
-  if (const int error = posix_spawnp(&child, argv[0], nullptr, nullptr, argv.data(), environ); error != 0)
-    return std::string("cannot be started (") + std::strerror(error) + ")";
+  const StartedCommand started = start_command(command);
+  if (!started.problem.empty()) return started.problem;
   int status = 0;
-  while (waitpid(child, &status, 0) < 0) {
+  while (waitpid(started.child, &status, 0) < 0) {
     if (errno != EINTR) return std::string("cannot be waited for (") + std::strerror(errno) + ")";
   }
   if (WIFSIGNALED(status)) return "was ended by " + describe_signal(WTERMSIG(status));
@@ -65,37 +58,6 @@ std::string run(const std::vector<std::string>& command) {
 }
 
 }  // namespace
-
-std::vector<std::string> split_words(const std::string& command) {
-  std::vector<std::string> words;
-  bool in_word = false;
-  char quote = 0;
-  for (std::size_t i = 0; i < command.size(); ++i) {
-    const char letter = command[i];
-    const bool blank = letter == ' ' || letter == '\t';
-    if (quote == 0 && blank) {
-      in_word = false;
-      continue;
-    }
-    if (!in_word) words.emplace_back();
-    in_word = true;
-    if (quote == 0 && (letter == '\'' || letter == '"')) {
-      quote = letter;
-    } else if (letter == quote) {
-      quote = 0;
-    } else if (letter == '\\' && quote != '\'' && i + 1 < command.size()) {
-      words.back() += command[++i];
-    } else {
-      words.back() += letter;
-    }
-  }
-  if (quote != 0)
-    throw std::invalid_argument("a " + std::string(1, quote) + " is not closed; close it, or write \\" +
-                                quote);
-  if (words.empty() || words.front().empty())
-    throw std::invalid_argument("it names no command; give a program and its arguments, without a shell");
-  return words;
-}
 
 void run_on_finish(const OnFinish& on_finish, int code) {
   if (on_finish.command.empty() || !is_due(on_finish, static_cast<ExitCode>(code))) return;

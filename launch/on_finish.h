@@ -7,11 +7,6 @@
 
 namespace lockstep {
 
-// Splits a command into words: blanks part them, '...' and "..." keep blanks, \ keeps the next character (but
-// not within '...'). Nothing else is special. Throws std::invalid_argument for a quote that is not closed or
-// a command without a word.
-std::vector<std::string> split_words(const std::string& command);
-
 struct OnFinish {
   std::vector<std::string> command;  // empty: nothing
   std::string when = "success";      // success | stopped (that, or paused, or the budget reached) | always

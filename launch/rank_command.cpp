@@ -163,21 +163,28 @@ struct Accompanied {
   std::filesystem::path dir;
   HeartbeatPage page;
   RankWatch watch;
+  std::optional<std::int64_t> beats_at_stop = {};  // while there is a note of a stop
 };
 
-// The child has stopped or goes on.
+// The child has stopped or goes on. The note of a stop stays until its heart beats again: mpirun has a
+// stopped process go on so that it can end it.
 void on_change(Accompanied& rank, int status) {
   const auto now = RankWatch::Clock::now();
-  if (WIFSTOPPED(status)) {
-    rank.watch.stopped(WSTOPSIG(status), now);
-    RankEnd stop = end_now(rank.rank, rank.page);
-    stop.signal = WSTOPSIG(status);
-    stop.cause = rank.watch.stop_text();
-    write_rank_stop(rank.dir, stop);
-  } else {
+  if (!WIFSTOPPED(status)) {
     rank.watch.continued(now);
-    remove_rank_stop(rank.dir, rank.rank);
+    return;
   }
+  rank.watch.stopped(WSTOPSIG(status), now);
+  RankEnd stop = end_now(rank.rank, rank.page);
+  stop.signal = WSTOPSIG(status);
+  stop.cause = rank.watch.stop_text();
+  write_rank_stop(rank.dir, stop);
+  rank.beats_at_stop = rank.page.read().beats;
+}
+
+void take_back_stop(Accompanied& rank) {
+  remove_rank_stop(rank.dir, rank.rank);
+  rank.beats_at_stop.reset();
 }
 
 // Labels output and watches over the child until it ends; how it did.
@@ -197,6 +204,9 @@ RankEnd accompany(Accompanied& rank, std::array<Stream, 2>& streams, const sigse
     if (changed == rank.child) {
       on_change(rank, status);
       continue;
+    }
+    if (rank.beats_at_stop && !rank.watch.is_stopped() && rank.page.read().beats != *rank.beats_at_stop) {
+      take_back_stop(rank);
     }
     if (const auto verdict = rank.watch.verdict(rank.page.read(), RankWatch::Clock::now());
         verdict && cause.empty()) {
@@ -307,12 +317,16 @@ int run_rank_command(const std::vector<std::string>& arguments) {
                       std::string_view(std::getenv("OMPI_COMM_WORLD_SIZE")) != "1";
   Accompanied accompanied{child, rank, dir, page, RankWatch(timeout_from_environment(), others)};
   const RankEnd end = accompany(accompanied, streams, child_signal);
+  const int code = code_for_mpirun(dir, end);
+  if (accompanied.beats_at_stop && code == 0) {  // it left in agreement, so it had gone on
+    take_back_stop(accompanied);
+  }
   write_rank_end(dir, end);
   // Its peers can say what they were waiting for, if mpirun leaves them the time.
   if (end.signal != 0 && others) {
     poll(nullptr, 0, kLastWordsMs);
   }
-  return code_for_mpirun(dir, end);
+  return code;
 }
 
 std::string rank_command_help(const std::vector<std::string>& /*arguments*/) {

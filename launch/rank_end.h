@@ -23,8 +23,8 @@ struct RankEnd {
 // status.
 void write_rank_start(const std::filesystem::path& dir, int rank) noexcept;
 void write_rank_end(const std::filesystem::path& dir, const RankEnd& end) noexcept;
-// A rank that stands still while it is watched, as if it ended there; taken back when it goes on. Whoever is
-// to end it may end the process beside it too, which then writes no more.
+// A rank that stands still while it is watched, as if it ended there; taken back once it is seen to have gone
+// on. Whoever is to end it may end the process beside it too, which then writes no more.
 void write_rank_stop(const std::filesystem::path& dir, const RankEnd& stop) noexcept;
 void remove_rank_stop(const std::filesystem::path& dir, int rank) noexcept;
 // In the order in which they ended; damaged ones are skipped. One that was standing still has that as its

@@ -8,6 +8,7 @@
 #include "launch/on_finish.h"
 #include "launch/rank_job.h"
 #include "launch/train_bill.h"
+#include "trainer/bill/user_command.h"
 #include "trainer/config/command_line.h"
 #include "trainer/config/train_options.h"
 

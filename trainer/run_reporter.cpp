@@ -29,7 +29,7 @@ std::optional<double> seconds_since_launch() {
   return static_cast<double>(StepTimer::monotonic_ns() - std::atoll(launched)) * 1e-9;
 }
 
-RunSize size_of(const RunFacts& facts) {
+RunSize size_of(const RunFacts& facts, const std::optional<RestartNote>& restart) {
   const StartRecord& start = facts.start;
   RunSize size;
   size.gpus = start.world_size;
@@ -39,6 +39,7 @@ RunSize size_of(const RunFacts& facts) {
   size.samples_per_step = start.batch_size * start.logical_world_size * start.accumulate_grad_batches;
   size.test_samples = start.test_samples;
   size.tokens_per_sample = facts.tokens_per_sample;
+  size.reached_step = restart ? restart->step : 0;
   size.parameter_bytes = start.num_parameters * static_cast<std::int64_t>(sizeof(float));
   return size;
 }
@@ -57,7 +58,7 @@ struct RunReporter::State {
         facts(std::move(run_facts)),
         bar(facts.config.progress_bar ? facts.terminal_columns : 0, stdout),
         sinks(run_dir, facts.config, facts.start, [this](const std::string& line) { warn_later(line); }),
-        bill(run_dir, facts.config, size_of(facts),
+        bill(run_dir, facts.config, size_of(facts, restart),
              {[this](const std::string& line) { say(line); }, [this](const std::string& line) { warn(line); },
               [this](const std::string& line) { warn_later(line); }}),
         metrics(run_dir.metrics_file(), bill.attempt(), [this](const std::string& line) { warn(line); }) {}
@@ -133,6 +134,7 @@ struct RunReporter::State {
 
   RunDir run_dir;
   RunFacts facts;
+  const std::optional<RestartNote> restart = read_restart_note(exit_report_dir());
   std::mutex later_mutex;
   std::vector<std::string> later;
   ProgressBar bar;
@@ -146,7 +148,6 @@ struct RunReporter::State {
   std::int64_t rework_steps_since_record = 0;
   bool has_stepped = false;
   std::optional<double> last_loss;
-  const std::optional<RestartNote> restart = read_restart_note(exit_report_dir());
 };
 
 RunReporter::RunReporter(const RunDir& run_dir, RunFacts facts)

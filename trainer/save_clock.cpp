@@ -19,13 +19,13 @@ double young_daly_interval_s(double save_s, double mean_time_between_failures_s)
 double mean_time_between_failures_s(const std::vector<LedgerRecord>& attempts, double node_hours, int nodes) {
   if (node_hours > 0.0) return node_hours * kHourS / nodes;
   double running_s = 0.0;
-  int killed = 0;
+  int failures = 0;
   for (const LedgerRecord& attempt : attempts) {
     running_s += attempt.running_s;
-    killed += attempt.closed ? 0 : 1;
+    failures += !attempt.closed || attempt.reason == "failed" || attempt.reason == "drift" ? 1 : 0;
   }
-  if (killed == 0 || running_s <= 0.0) return kUnknownNodeHours * kHourS / nodes;
-  return running_s / killed;
+  if (failures == 0 || running_s <= 0.0) return kUnknownNodeHours * kHourS / nodes;
+  return running_s / failures;
 }
 
 SaveClock::SaveClock(CheckpointInterval interval, double mean_time_between_failures_s, double now_s)

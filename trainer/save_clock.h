@@ -15,7 +15,8 @@ namespace lockstep {
 double young_daly_interval_s(double save_s, double mean_time_between_failures_s);
 
 // Of the whole run. `node_hours` above 0 is given, for one node. Otherwise what the earlier attempts have
-// shown: the time they ran over the number that were killed; 24 hours for each node where none was.
+// shown: the time they ran over the number that were killed or failed; 24 hours for each node where none
+// was.
 double mean_time_between_failures_s(const std::vector<LedgerRecord>& attempts, double node_hours, int nodes);
 
 // Times are seconds of one monotonic clock. Not thread-safe.

@@ -41,7 +41,7 @@ class SurvivingTest(RunTest):
                 return None
         return wait_for(reached)
 
-    def finish(self, process, code=0, timeout=90):
+    def finish(self, process, code=0, timeout=180):
         process.wait(timeout=timeout)
         output = process.output.read_text()
         self.assertEqual(process.returncode, code, output[-4000:])
@@ -73,16 +73,16 @@ class RestartTest(SurvivingTest):
         self.assertAlmostEqual(first_step["since_failure_s"], first_step["time_unix_s"] - killed, delta=1)
 
     def test_a_stopped_rank_is_named_with_the_collective_that_waited_for_it(self):
-        process = self.start("run", 2, *self.LONG, "--timeout", "2", "--max-restarts", "1")
+        process = self.start("run", 2, *self.LONG, "--timeout", "5", "--max-restarts", "3")
         self.wait_for_step("run", 25)
         os.kill(rank_pids(self.folder / "run")[1], signal.SIGSTOP)
         begin = time.monotonic()
         wait_for(lambda: "was stopped" in process.output.read_text())
-        self.assertLess(time.monotonic() - begin, 10)  # 2 s of waiting, and the end of the others
+        self.assertLess(time.monotonic() - begin, 12)  # 5 s of waiting, and the end of the others
         output = self.finish(process)
         self.assertRegex(output, r"rank 1 was stopped by signal 19 \(SIGSTOP\) at [\d:]+, in step \d+; "
-                                 r"rank 0: \w+ #\d+ \(.*\) timed out after 2 s, waiting for rank 1")
-        self.assertEqual(len(events(self.folder / "run", "restart")), 1)
+                                 r"rank 0: \w+ #\d+ \(.*\) timed out after 5 s, waiting for rank 1")
+        self.assertIn("rank 1 was stopped", events(self.folder / "run", "restart")[-1]["detail"])
 
     def test_fewer_ranks_go_on_with_the_same_bits(self):
         options = [*self.LONG, "--min-nproc", "1"]
@@ -209,6 +209,12 @@ class NoticeTest(SurvivingTest):
 
 
 class DriftTest(SurvivingTest):
+    def read_newest(self, name):
+        try:
+            return (newest_checkpoint(self.folder / name) / "model.safetensors").read_bytes()
+        except FileNotFoundError:  # the run has just replaced it
+            return None
+
     def test_a_flipped_bit_on_one_rank_is_found_and_the_rank_named(self):
         # So small a rate changes no weight: those of the first checkpoint lie in every rank's memory, to be found there.
         # Each rank updates its own: where the update is shared out, every rank takes its owner's result, and the bit flips back.
@@ -216,7 +222,7 @@ class DriftTest(SurvivingTest):
                    "--shard-optimizer", "off"]
         process = self.start("run", 3, *options)
         self.wait_for_step("run", 15)
-        model = (newest_checkpoint(self.folder / "run") / "model.safetensors").read_bytes()
+        model = wait_for(lambda: self.read_newest("run"))
         header = int.from_bytes(model[:8], "little")
         tensors = json.loads(model[8:8 + header])
         first, last = next(t["data_offsets"] for n, t in tensors.items() if n.endswith("weight"))

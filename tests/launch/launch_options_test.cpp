@@ -42,5 +42,42 @@ TEST(LaunchOptions, BothPartsAreChecked) {
   expect_refused([] { parse_train_command({"--nnodes=1", "--nnodes=1"}); }, {"--nnodes", "twice"});
 }
 
+TEST(LaunchOptions, Restarts) {
+  const TrainCommandLine line =
+      parse_train_command({"--max-restarts", "7", "--restart-delay=0.5", "--min-nproc", "2"});
+  EXPECT_EQ(line.launch.max_restarts, 7);
+  EXPECT_EQ(line.launch.restart_delay_s, 0.5);
+  EXPECT_EQ(line.launch.min_nproc, 2);
+  EXPECT_TRUE(line.rank_arguments.empty());  // all of it is the launcher's
+  expect_refused([] { parse_train_command({"--max-restarts", "-1"}); }, {"--max-restarts", "\"-1\""});
+  expect_refused([] { parse_train_command({"--restart-delay", "soon"}); }, {"--restart-delay", "\"soon\""});
+  expect_refused([] { parse_train_command({"--min-nproc", "2"}); }, {"--min-nproc", "add --max-restarts"});
+  expect_refused(
+      [] {
+        parse_train_command({"--min-nproc=2", "--max-restarts=1", "--sync-batchnorm"});
+      },
+      {"--min-nproc with --sync-batchnorm"});
+  expect_refused(
+      [] {
+        parse_train_command({"--min-nproc=2", "--max-restarts=1", "--comm-hook=bf16"});
+      },
+      {"--min-nproc with --comm-hook"});
+}
+
+TEST(LaunchOptions, NoticesAndDrift) {
+  const TrainCommandLine line = parse_train_command(
+      {"--notices", "aws", "--notices-url=http://127.0.0.1:1", "--check-drift-every-n-steps", "100"});
+  EXPECT_EQ(line.config.notices, "aws");
+  EXPECT_EQ(line.config.notices_url, "http://127.0.0.1:1");
+  EXPECT_EQ(line.config.check_drift_every_n_steps, 100);
+  EXPECT_EQ(parse_train_command({}).config.notices, "auto");
+  expect_refused([] { parse_train_command({"--notices", "ibm"}); }, {"--notices", "\"ibm\"", "azure"});
+  expect_refused(
+      [] {
+        parse_train_command({"--check-drift-every-n-steps", "-1"});
+      },
+      {"--check-drift-every-n-steps"});
+}
+
 }  // namespace
 }  // namespace lockstep

@@ -229,6 +229,8 @@ TEST(TrainCommand, UsageErrorsStartNothing) {
            {with_ranks(2, {"--resume", "--fresh"}), "--resume"},
            {with_ranks(2, {"--nnodes", "2"}), "--hostfile"},
            {with_ranks(2, {"--warm-heap", "maybe"}), "on, off"},
+           {with_ranks(2, {"--max-restarts", "1", "--min-nproc", "3"}),
+            "more than the 2 ranks to start with"},
            {{"trian"}, "train"},
            {{}, "lockstep train"}}) {
     Launched job(arguments, {{"FAKE_RANK", "touch started"}});

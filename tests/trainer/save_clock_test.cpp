@@ -10,10 +10,11 @@ constexpr double kHourS = 3600.0;
 CheckpointInterval interval(const char* text) {
   return *parse_checkpoint_interval(text);
 }
-LedgerRecord attempt(double running_s, bool closed) {
+LedgerRecord attempt(double running_s, bool closed, const char* reason = "") {
   LedgerRecord record;
   record.running_s = running_s;
   record.closed = closed;
+  record.reason = reason;
   return record;
 }
 
@@ -37,9 +38,9 @@ TEST(SaveClock, FailuresAreGivenOrSeenOrExpectedOnceADay) {
   EXPECT_DOUBLE_EQ(mean_time_between_failures_s({}, 0.0, 1), 24 * kHourS);
   EXPECT_DOUBLE_EQ(mean_time_between_failures_s({}, 0.0, 8), 3 * kHourS);
   EXPECT_DOUBLE_EQ(mean_time_between_failures_s({}, 100.0, 4), 25 * kHourS);
-  // Two of three attempts were killed, within 9 hours.
-  const std::vector<LedgerRecord> attempts = {attempt(2 * kHourS, false), attempt(6 * kHourS, true),
-                                              attempt(kHourS, false)};
+  // Of three attempts one was killed and one could not go on, within 9 hours.
+  const std::vector<LedgerRecord> attempts = {attempt(2 * kHourS, false), attempt(6 * kHourS, true, "paused"),
+                                              attempt(kHourS, true, "failed")};
   EXPECT_DOUBLE_EQ(mean_time_between_failures_s(attempts, 0.0, 8), 4.5 * kHourS);
   EXPECT_DOUBLE_EQ(mean_time_between_failures_s(attempts, 100.0, 4), 25 * kHourS);
   EXPECT_DOUBLE_EQ(mean_time_between_failures_s({attempt(kHourS, true)}, 0.0, 1), 24 * kHourS);

@@ -2,6 +2,7 @@
 
 #include <stdexcept>
 
+#include "trainer/bill/idle_watch.h"
 #include "trainer/bill/tariff_options.h"
 #include "trainer/bill/team_ledger.h"
 #include "trainer/cost/bill.h"
@@ -54,6 +55,7 @@ std::optional<BudgetRefusal> refuse_to_start(const TrainConfig& config, const st
                                              int gpus) {
   const Tariff tariff = tariff_of(config);
   check_off_peak(config.off_peak);
+  check_idle_action(config.idle_action);
   if (config.budget <= 0.0) return std::nullopt;
   const RunDir run_dir(dir);
   const auto records = config.fresh ? std::vector<LedgerRecord>() : read_ledger(run_dir.ledger_file());

@@ -11,6 +11,7 @@
 
 #include "sampler/data_error.h"
 #include "trainer/bill/budget_gate.h"
+#include "trainer/bill/idle_watch.h"
 #include "trainer/bill/tariff_options.h"
 #include "trainer/bill/team_ledger.h"
 #include "trainer/config/checkpoint_options.h"
@@ -27,8 +28,11 @@ namespace {
 
 // Steps that are measured before the run's cost is held against the budget.
 constexpr std::int64_t kProbeSteps = 10;
-// From the last save until the launcher is gone.
-constexpr double kLeaving_s = 0.3;
+// From the last save until the launcher is gone: on a busy machine longer, as is what it takes to start. A
+// start may have had much data to read, which is no sign for the end.
+constexpr double kLeastLeaving_s = 0.3;
+constexpr double kLeavingShare = 0.2;
+constexpr double kLongestStart_s = 50.0;
 // A first save is taken to go at this pace: weights and two states of the optimizer, to a slow disk.
 constexpr double kSavedBytesPerSecond = 100e6;
 constexpr double kSavedCopies = 3.0;
@@ -84,18 +88,27 @@ struct RunBill::State {
         size(run_size),
         tellers(std::move(run_tellers)),
         attempt(beginning.record.attempt),
-        reached_step(beginning.reached_step),
+        reached_step(std::max(beginning.reached_step, size.reached_step)),
         meter(std::move(tariff), size.gpus, beginning.start),
         beginning_amount(beginning.start.earlier.amount.value_or(0.0)),
         beginning_interval_s(beginning.start.interval_s),
         ledger(run_dir.ledger_file(), std::move(beginning.record), meter, parts, tellers.warn_later,
-               std::chrono::seconds(10), [this] { share_with_team(); }) {
+               std::chrono::seconds(10), [this] {
+                 share_with_team();
+                 watch_idle();
+               }) {
     if (config.budget > 0.0) budget.emplace(config.budget, config.budget_stop, config.currency);
     projection.expect_save(kSavedCopies * static_cast<double>(size.parameter_bytes) / kSavedBytesPerSecond);
     if (!config.off_peak.empty()) {
       const OffPeakWindow window(config.off_peak);
       const double now_s = unix_seconds();
       closes_unix_s = window.is_open(now_s) ? window.next_closing(now_s) : now_s;
+    }
+    if (config.idle_window_s > 0.0) {
+      check_idle_action(config.idle_action);
+      const std::scoped_lock lock(beat_mutex);
+      idle.emplace(config.idle_window_s);
+      utilization.emplace(config.device == "cuda", meter.running_s());
     }
     if (!config.budget_ledger.empty()) {
       // Earlier attempts of this run stand there themselves.
@@ -105,7 +118,7 @@ struct RunBill::State {
       TeamLedger ledger_of_team(config.budget_ledger, std::filesystem::absolute(run_dir.root()).string(),
                                 attempt, config.currency);
       others = ledger_of_team.exchange(std::max(0.0, spent() - spent_before), unix_seconds());
-      const std::scoped_lock lock(team_mutex);
+      const std::scoped_lock lock(beat_mutex);
       team.emplace(std::move(ledger_of_team));
     }
     if (budget) check_not_spent(config, counted());
@@ -118,9 +131,18 @@ struct RunBill::State {
   double others_share() const { return config.budget_ledger.empty() ? 0.0 : others - spent_before; }
   double counted() const { return spent() + others_share(); }
 
+  // By the ledger's thread, since no step may come.
+  void watch_idle() {
+    const std::scoped_lock lock(beat_mutex);
+    if (!idle) return;
+    const double now_s = meter.running_s();
+    if (idle->sample(steps_done, utilization->read(now_s), now_s))
+      act_on_idle(config.idle_action, config.idle_window_s);
+  }
+
   // By the ledger's thread. A team's file that cannot be used for a while must not end the run.
   void share_with_team() {
-    const std::scoped_lock lock(team_mutex);
+    const std::scoped_lock lock(beat_mutex);
     if (!team) return;
     try {
       others = team->exchange(std::max(0.0, spent() - spent_before), unix_seconds());
@@ -128,6 +150,10 @@ struct RunBill::State {
       if (!std::exchange(team_warned, true))
         tellers.warn_later(std::string(error.what()) + "; the budget counts what was known before");
     }
+  }
+
+  double leaving_s() const {
+    return std::max(kLeastLeaving_s, kLeavingShare * std::min(started_s, kLongestStart_s));
   }
 
   bool ends_epoch(std::int64_t step) const { return step % size.steps_per_epoch == 0; }
@@ -158,7 +184,7 @@ struct RunBill::State {
   // Once a few steps have been measured, and whenever more are known: will it cost too much?
   void hold_against_budget(std::int64_t step) {
     if (!budget || over_told || projection.measured_steps() < kProbeSteps || step >= size.total_steps) return;
-    const double remaining_s = *projection.remaining_s(remaining(step)) + kLeaving_s;
+    const double remaining_s = *projection.remaining_s(remaining(step)) + leaving_s();
     if (!budget->crosses_mark(meter, remaining_s, others_share())) return;
     over_told = true;
     const double projected = meter.spend_after(remaining_s).amount.value_or(0.0) + others_share();
@@ -181,8 +207,11 @@ struct RunBill::State {
   PartMeter parts;
   double beginning_amount;      // of earlier attempts
   double beginning_interval_s;  // of the billed interval that goes on
-  std::mutex team_mutex;
-  std::optional<TeamLedger> team;  // --budget-ledger
+  std::mutex beat_mutex;        // of what the ledger's thread uses
+  std::optional<IdleWatch> idle;
+  std::optional<Utilization> utilization;
+  std::atomic<std::int64_t> steps_done = 0;  // in this attempt
+  std::optional<TeamLedger> team;            // --budget-ledger
   double spent_before = 0.0;
   std::atomic<double> others = 0.0;
   bool team_warned = false;
@@ -193,6 +222,7 @@ struct RunBill::State {
   double mark_s = 0.0;  // of the running time: up to here the projection knows it
   RunPart doing = RunPart::kStartUp;
   double last_step_s = 0.0;
+  double started_s = 0.0;  // until the first step was done
   bool half_told = false;
   bool over_told = false;
   bool refused = false;
@@ -244,6 +274,7 @@ bool RunBill::stepped(std::int64_t step, const StepTimes& times) {
   state.parts.stepped(static_cast<double>(times.total_ns()) * 1e-9,
                       times.mean_part_s(StepPart::kExposedCommunication), times.mean_part_s(StepPart::kData),
                       is_rework, now_s);
+  if (state.doing == RunPart::kStartUp) state.started_s = now_s;
   state.last_step_s = now_s - state.mark_s;
   state.projection.stepped(state.last_step_s);
   // The forward pass of a sample costs the same in an evaluation.
@@ -252,6 +283,7 @@ bool RunBill::stepped(std::int64_t step, const StepTimes& times) {
                                      static_cast<double>(state.size.samples_per_step));
   state.mark_s = now_s;
   state.doing = RunPart::kIdle;
+  state.steps_done.fetch_add(1, std::memory_order_relaxed);
   state.ledger.set_step(std::max(step, state.reached_step));
   if (state.budget && !state.half_told && state.budget->is_half_spent(state.counted())) {
     state.half_told = true;
@@ -274,7 +306,7 @@ bool RunBill::must_stop(std::int64_t step) const {
   if (state.refused) return true;
   const Projection& projection = state.projection;
   const double step_s = std::max(projection.step_s().value_or(0.0), state.last_step_s);
-  double more_s = step_s + projection.last_save_s() + kLeaving_s;
+  double more_s = step_s + projection.last_save_s() + state.leaving_s();
   if (step >= state.size.total_steps) {
     more_s += projection.evaluation_s();
   } else {
@@ -291,8 +323,9 @@ bool RunBill::is_off_peak_over() const {
 
 bool RunBill::is_at_mark() const {
   const State& state = *state_;
-  return state.budget && state.budget->crosses_mark(state.meter, state.projection.last_save_s() + kLeaving_s,
-                                                    state.others_share());
+  return state.budget &&
+         state.budget->crosses_mark(state.meter, state.projection.last_save_s() + state.leaving_s(),
+                                    state.others_share());
 }
 
 std::string RunBill::stop_message() const {

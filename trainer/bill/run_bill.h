@@ -26,6 +26,7 @@ struct RunSize {
   std::int64_t test_samples = 0;
   std::int64_t tokens_per_sample = 0;  // 0: samples are counted
   std::int64_t parameter_bytes = 0;
+  std::int64_t reached_step = 0;  // by an attempt that failed; ledger and metrics may know of fewer
 };
 
 // For the training thread; the ledger's heartbeat is a thread of its own.

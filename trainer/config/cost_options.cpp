@@ -83,6 +83,11 @@ std::vector<Option<TrainConfig>> cost_option_rows() {
        one_of({"success", "stopped", "always"})},
       {"on-finish-delay", kCost, &C::on_finish_delay_s, "SECONDS",
        "Countdown before it, which Ctrl-C cancels, seconds", number_from_zero(1e6)},
+      {"idle-window", kCost, &C::idle_window_s, "SECONDS",
+       "Act when for so long no step was done and the GPUs, else the CPU, were used under 10 %; 0: never",
+       number_from_zero(1e7)},
+      {"idle-action", kCost, &C::idle_action, "HOW",
+       "What then: warn, pause, or a command, run without a shell", some_line()},
       {"yes", kCost, &C::yes, "", "Start, and go on up to the mark, although the projected cost is above it",
        true_or_false()},
   };

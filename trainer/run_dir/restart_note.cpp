@@ -1,4 +1,4 @@
-// Two lines: the time, and the reason.
+// Three lines: the time, the reason, and the step.
 #include "trainer/run_dir/restart_note.h"
 
 #include <fstream>
@@ -14,7 +14,7 @@ constexpr const char* kName = "restart";
 }  // namespace
 
 void write_restart_note(const std::filesystem::path& dir, const RestartNote& note) {
-  write_file_atomically(dir / kName, std::to_string(note.failed_at_ns) + "\n" + note.reason + "\n");
+  write_file_atomically(dir / kName, std::to_string(note.failed_at_ns) + "\n" + note.reason + "\n" + std::to_string(note.step) + "\n");
 }
 
 std::optional<RestartNote> read_restart_note(const std::filesystem::path& dir) {
@@ -23,7 +23,9 @@ std::optional<RestartNote> read_restart_note(const std::filesystem::path& dir) {
   RestartNote note;
   if (!(file >> note.failed_at_ns)) return std::nullopt;
   file.ignore(std::numeric_limits<std::streamsize>::max(), '\n');
-  return std::getline(file, note.reason) ? std::optional(note) : std::nullopt;
+  if (!std::getline(file, note.reason)) return std::nullopt;
+  if (!(file >> note.step) || note.step < 0) note.step = 0;
+  return note;
 }
 
 }  // namespace lockstep

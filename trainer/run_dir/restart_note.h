@@ -11,6 +11,7 @@ namespace lockstep {
 struct RestartNote {
   std::string reason;             // one line: who failed, when and where
   std::int64_t failed_at_ns = 0;  // CLOCK_MONOTONIC of the launcher's machine
+  std::int64_t step = 0;          // steps done by the attempt that failed, as far as was seen
 };
 
 // Throws std::filesystem::filesystem_error.

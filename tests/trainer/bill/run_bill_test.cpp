@@ -82,6 +82,14 @@ TEST_F(RunBillTest, StepsDoneBeforeAreRework) {
   EXPECT_EQ(total_of(bill_of(read_ledger(run_dir_.ledger_file()))).amounts.size(), 1u);
 }
 
+// The launcher saw how far the ranks had come, which their files need not tell.
+TEST_F(RunBillTest, StepsThatTheLauncherSawAreReworkToo) {
+  size_.reached_step = 8;
+  RunBill run = bill();
+  EXPECT_TRUE(step(run, 8));
+  EXPECT_FALSE(step(run, 9));
+}
+
 TEST_F(RunBillTest, WarnsAtHalfAndStopsAtTheMark) {
   config_.budget = 1.0;
   config_.budget_stop = 0.8;

@@ -52,6 +52,25 @@ TEST(Projection, CountsWhatComesSeldomInFull) {
   EXPECT_DOUBLE_EQ(*projection.remaining_s({100, 2, 3}), 50.0 + 20.0 + 6.0);
 }
 
+// Ten epochs of 100 steps, each epoch with an evaluation and a save: warm-up is all that it gets wrong.
+TEST(Projection, OfASteadyRunIsRightAfterAFifth) {
+  constexpr double kStep_s = 0.1, kEvaluation_s = 3.0, kSave_s = 1.0;
+  const double whole_s = 3 * 1.0 + 997 * kStep_s + 10 * (kEvaluation_s + kSave_s);
+  Projection projection;
+  projection.expect_evaluation(2.0);
+  double now_s = 0.0;
+  for (int step = 1; step <= 200; ++step) {
+    const double took_s = step <= 3 ? 1.0 : kStep_s;
+    projection.stepped(took_s);
+    now_s += took_s;
+    if (step % 100 != 0) continue;
+    projection.evaluated(kEvaluation_s);
+    projection.saved(kSave_s);
+    now_s += kEvaluation_s + kSave_s;
+  }
+  EXPECT_NEAR((now_s + *projection.remaining_s({800, 8, 8})) / whole_s, 1.0, 0.001);
+}
+
 class BudgetTest : public ::testing::Test {
  protected:
   static CostMeter meter(double granularity_s) {

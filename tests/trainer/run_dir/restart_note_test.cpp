@@ -10,11 +10,12 @@ namespace {
 TEST(RestartNote, ComesBack) {
   const TemporaryFolder folder;
   EXPECT_FALSE(read_restart_note(folder.path()));
-  write_restart_note(folder.path(), {"rank 1 was ended by signal 9; rank 0: gone", 123456789012345});
+  write_restart_note(folder.path(), {"rank 1 was ended by signal 9; rank 0: gone", 123456789012345, 77});
   const auto note = read_restart_note(folder.path());
   ASSERT_TRUE(note);
   EXPECT_EQ(note->reason, "rank 1 was ended by signal 9; rank 0: gone");
   EXPECT_EQ(note->failed_at_ns, 123456789012345);
+  EXPECT_EQ(note->step, 77);
 }
 
 TEST(RestartNote, ADamagedOneIsNone) {
