@@ -20,7 +20,7 @@ find_path(LOCKSTEP_PROTOZERO_INCLUDE_DIR protozero/pbf_writer.hpp REQUIRED)
 add_library(lockstep_protozero INTERFACE)
 add_library(protozero::protozero ALIAS lockstep_protozero)
 target_include_directories(lockstep_protozero SYSTEM INTERFACE "${LOCKSTEP_PROTOZERO_INCLUDE_DIR}")
-# prometheus-cpp's package asks for libcurl, which only its other half, for pushing, needs. The libraries are linked by
-# name, so that the installed package names no folder of this machine.
-find_path(LOCKSTEP_PROMETHEUS_INCLUDE_DIR prometheus/exposer.h REQUIRED)
-find_library(LOCKSTEP_PROMETHEUS_LIBRARY prometheus-cpp-pull REQUIRED)
+# prometheus-cpp's package asks for what its servers need; only its core is used. It is linked by name, so that the
+# installed package names no folder of this machine.
+find_path(LOCKSTEP_PROMETHEUS_INCLUDE_DIR prometheus/text_serializer.h REQUIRED)
+find_library(LOCKSTEP_PROMETHEUS_LIBRARY prometheus-cpp-core REQUIRED)

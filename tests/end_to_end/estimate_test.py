@@ -1,10 +1,9 @@
 """lockstep estimate beside what runs really take: the peak of their resident memory."""
 
 import json
-import os
 import unittest
 
-from run import BIN, RunTest, run
+from run import BIN, RunTest, records, run
 
 
 def estimate(*options):
@@ -19,14 +18,9 @@ class PeakTest(RunTest):
         options = ["--model", model, "--data", data, "--batch-size", str(batch), "--optimizer", optimizer,
                    "--synthetic-samples", "256"]
         predicted = estimate(*options)["memory_bytes"]["on_this_cpu"]
-        peak_file = self.folder / "peak"
-        arguments = [BIN / "lockstep-train", *options, "--device", "cpu", "--num-threads", "1", "--max-steps", "4",
-                     "--run-dir", self.folder / f"{model}-{optimizer}"]
-        pid = os.posix_spawn(str(BIN / "lockstep-train"), list(map(str, arguments)), os.environ,
-                             file_actions=[(os.POSIX_SPAWN_OPEN, 1, str(peak_file), os.O_WRONLY | os.O_CREAT, 0o600)])
-        _, status, usage = os.wait4(pid, 0)
-        self.assertEqual(status, 0)
-        measured = usage.ru_maxrss * 1024
+        self.train(f"{model}-{optimizer}", 1, *options, "--max-steps", "4")
+        (end,) = records(self.folder / f"{model}-{optimizer}", "end")
+        measured = end["peak_resident_bytes"]
         print(f"{model} {optimizer}: predicted {predicted / 2**20:.0f} MiB, measured {measured / 2**20:.0f} MiB")
         self.assertLess(abs(predicted - measured), 0.1 * measured)
 

@@ -1,19 +1,21 @@
 #include "trainer/endpoint/metrics_endpoint.h"
 
-#include <prometheus/collectable.h>
-#include <prometheus/exposer.h>
+#include <prometheus/text_serializer.h>
 
 #include <algorithm>
 #include <iterator>
 #include <mutex>
+#include <sstream>
 #include <stdexcept>
+#include <system_error>
 
+#include "trainer/endpoint/http_page.h"
 #include "trainer/endpoint/metric_families.h"
 
 namespace lockstep {
 
-struct MetricsEndpoint::State : prometheus::Collectable {
-  std::vector<prometheus::MetricFamily> Collect() const override {
+struct MetricsEndpoint::State {
+  std::string page() const {
     LiveRun now;
     {
       const std::scoped_lock lock(mutex);
@@ -21,7 +23,9 @@ struct MetricsEndpoint::State : prometheus::Collectable {
     }
     std::vector<prometheus::MetricFamily> families = metric_families(now);
     if (nvml) std::ranges::move(metric_families(nvml->read()), std::back_inserter(families));
-    return families;
+    std::ostringstream text;
+    prometheus::TextSerializer().Serialize(text, families);
+    return text.str();
   }
 
   mutable std::mutex mutex;
@@ -30,33 +34,29 @@ struct MetricsEndpoint::State : prometheus::Collectable {
 };
 
 struct MetricsEndpoint::Server {
-  explicit Server(const std::string& address) : exposer(address) {}
-  prometheus::Exposer exposer;
+  Server(const std::string& address, int port, HttpPage::Page page) : http(address, port, std::move(page)) {}
+  HttpPage http;
 };
 
 MetricsEndpoint::MetricsEndpoint(const std::string& address, int port, Labels facts, int world_size,
                                  std::unique_ptr<Nvml> nvml)
-    : state_(std::make_shared<State>()) {
+    : state_(std::make_unique<State>()) {
   state_->run.facts = std::move(facts);
   state_->run.world_size = world_size;
   state_->nvml = std::move(nvml);
-  const bool is_ipv6 = address.find(':') != std::string::npos;
-  const std::string place = (is_ipv6 ? "[" + address + "]" : address) + ":" + std::to_string(port);
   try {
-    server_ = std::make_unique<Server>(place);
-  } catch (const std::exception&) {  // its text only guesses at the reason
-    throw std::invalid_argument(
-        "--metrics-port " + std::to_string(port) + ": nothing can listen on " + place +
-        "; the port is taken, or the address is not this machine's: choose others, or 0 "
-        "for no endpoint");
+    server_ = std::make_unique<Server>(address, port, [state = state_.get()] { return state->page(); });
+  } catch (const std::system_error& error) {
+    throw std::invalid_argument("--metrics-port " + std::to_string(port) + ": nothing can listen there on " +
+                                address + " (" + error.code().message() +
+                                "); choose another port or --metrics-address, or 0 for no endpoint");
   }
-  server_->exposer.RegisterCollectable(state_);
 }
 
 MetricsEndpoint::~MetricsEndpoint() = default;
 
 int MetricsEndpoint::port() const {
-  return server_->exposer.GetListeningPorts().at(0);
+  return server_->http.port();
 }
 
 void MetricsEndpoint::update(const LiveMetrics& metrics) {

@@ -34,8 +34,8 @@ struct LiveEvaluation {
   double accuracy = 0.0;  // in [0, 1]
 };
 
-// For rank 0. Threads of its own answer; update() and the like only store, so that a step pays for a lock and
-// a copy. GPUs are asked when Prometheus asks.
+// For rank 0. A thread of its own answers; update() and the like only store, so that a step pays for a lock
+// and a copy. GPUs are asked when Prometheus asks.
 class MetricsEndpoint {
  public:
   // Labels of lockstep_run_info, such as {"model", "mlp"}.
@@ -56,7 +56,7 @@ class MetricsEndpoint {
 
  private:
   struct State;
-  std::shared_ptr<State> state_;
+  std::unique_ptr<State> state_;
   struct Server;
   std::unique_ptr<Server> server_;
 };

@@ -8,13 +8,13 @@
 #include <torch/csrc/profiler/util.h>
 
 #include <algorithm>
-#include <fstream>
 #include <memory>
 #include <numeric>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "trainer/metrics/peak_memory.h"
 #include "trainer/models/models.h"
 #include "trainer/optim/optimizer.h"
 #include "trainer/precision.h"
@@ -91,14 +91,6 @@ class FlopCounter {
   at::CallbackHandle handle_;
 };
 
-// The most that this process has had in memory so far.
-double peak_resident_bytes() {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);)
-    if (line.starts_with("VmHWM:")) return std::stod(line.substr(6)) * 1024.0;
-  return 0.0;
-}
-
 double bytes_of(const std::vector<at::Tensor>& tensors) {
   double bytes = 0.0;
   for (const at::Tensor& tensor : tensors) bytes += static_cast<double>(tensor.nbytes());
@@ -126,12 +118,16 @@ class Rehearsal {
     {
       const Batch batch = first(samples);
       const at::Tensor loss = forward(batch);
+      held_ = meter_->now() - before;
       loss.backward();
     }
     optimizer_->step();
     for (at::Tensor& parameter : parameters_) parameter.mutable_grad().zero_();
     return meter_->peak() - before;
   }
+
+  // What the forward pass of the last train() left for its backward pass.
+  double held() const { return held_; }
 
   double evaluate(std::int64_t samples) {
     const at::NoGradGuard no_grad;
@@ -188,6 +184,7 @@ class Rehearsal {
   std::shared_ptr<Model> model_;
   std::vector<at::Tensor> parameters_;
   std::unique_ptr<Optimizer> optimizer_;
+  double held_ = 0.0;
 };
 
 }  // namespace
@@ -197,15 +194,22 @@ DryRun dry_run(const TrainConfig& config, const Dataset& data) {
   const std::int64_t many = data.shape().sequence_length > 0 ? kManySequences : kManySamples;
   rehearsal.train(kFewSamples);  // kernels make ready, and the optimizer its memory
   const double few_bytes = rehearsal.train(kFewSamples);
+  const double few_held = rehearsal.held();
   const double many_bytes = rehearsal.train(many);
-  const double resident = peak_resident_bytes();
+  const BatchBytes held = fit_batch_bytes(kFewSamples, few_held, many, rehearsal.held());
+  const double resident = peak_resident_bytes().value_or(0.0);
   DryRun result;
   result.num_parameters = rehearsal.num_parameters();
   result.overhead_bytes = std::max(0.0, resident - rehearsal.now() - many_bytes);
   result.memory.weights = rehearsal.weight_bytes();
   result.memory.gradients = rehearsal.gradient_bytes();
   result.memory.optimizer = rehearsal.optimizer_bytes();
-  result.memory.activations = fit_batch_bytes(kFewSamples, few_bytes, many, many_bytes);
+  // With few samples a large weight's gradient may decide the peak, which grows with none; with many samples
+  // what is held does.
+  BatchBytes& activations = result.memory.activations;
+  activations = fit_batch_bytes(kFewSamples, few_bytes, many, many_bytes);
+  activations.per_sample = std::max(activations.per_sample, held.per_sample);
+  activations.fixed = std::max(0.0, many_bytes - activations.per_sample * static_cast<double>(many));
   const double few_evaluated = rehearsal.evaluate(kFewSamples);
   result.memory.evaluation = fit_batch_bytes(kFewSamples, few_evaluated, many, rehearsal.evaluate(many));
   result.flops_per_sample = 3.0 * rehearsal.forward_flops(kFewSamples) / static_cast<double>(kFewSamples);

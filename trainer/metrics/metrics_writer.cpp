@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "sampler/data_error.h"
+#include "trainer/metrics/peak_memory.h"
 
 namespace lockstep {
 namespace {
@@ -194,6 +195,7 @@ void MetricsWriter::write(const EndRecord& record) {
     line["parts_s"][run_part_name(part)] = record.parts[part];
   }
   put_costs(line, record.costs);
+  put_number(line, "peak_resident_bytes", peak_resident_bytes());
   write_line(text_of(line));
 }
 

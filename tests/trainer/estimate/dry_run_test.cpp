@@ -34,7 +34,7 @@ TEST(DryRun, ActivationsGrowWithTheBatch) {
   const DryRun run = run_of("sgd");
   EXPECT_GE(run.memory.activations.per_sample, 4 * (784 + 512 + 512));
   EXPECT_LE(run.memory.activations.per_sample, 4 * 4 * (784 + 512 + 512));
-  EXPECT_LT(run.memory.evaluation.per_sample, run.memory.activations.per_sample);
+  EXPECT_GT(run.memory.evaluation.per_sample, 4 * 784);
   EXPECT_GT(run.overhead_bytes, 10e6);
 }
 
@@ -56,7 +56,9 @@ TEST(DryRun, CountsATransformersArithmetic) {
   const double width = 128, layers = 4, vocabulary = 256;
   const double per_token =
       2 * (layers * 12 * width * width + width * vocabulary) + layers * 4 * tokens * width;
-  EXPECT_NEAR(run.flops_per_sample, 3 * tokens * per_token, 0.05 * 3 * tokens * per_token);
+  // What is done element by element adds less than a tenth, even at this width.
+  EXPECT_GE(run.flops_per_sample, 3 * tokens * per_token);
+  EXPECT_LE(run.flops_per_sample, 1.1 * 3 * tokens * per_token);
 }
 
 }  // namespace
