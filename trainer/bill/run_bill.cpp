@@ -121,7 +121,8 @@ struct RunBill::State {
       const std::scoped_lock lock(beat_mutex);
       team.emplace(std::move(ledger_of_team));
     }
-    if (budget) check_not_spent(config, counted());
+    // What the launch has taken since is not the user's mistake: must_stop() sees to that.
+    if (budget) check_not_spent(config, config.budget_ledger.empty() ? beginning_amount : others.load());
     half_told = budget && budget->is_half_spent(counted());
     mark_s = meter.running_s();
   }
