@@ -26,6 +26,7 @@
 #include "trainer/model_state.h"
 #include "trainer/models/models.h"
 #include "trainer/notices/notice_watcher.h"
+#include "trainer/pinned_arithmetic.h"
 #include "trainer/random_state.h"
 #include "trainer/run_identity.h"
 #include "trainer/signals.h"
@@ -306,10 +307,11 @@ std::unique_ptr<NoticeWatcher> watch_for_notices(const TrainConfig& config, cons
 SessionEnd run_session(const TrainConfig& config, const Placement& placement) {
   const bool warm_heap = keep_heap_warm();
   at::set_num_threads(choose_num_threads(config, placement));
+  const at::Device device = choose_device(config.device, placement);
+  const std::string pinned = device.is_cuda() && config.logical_world_size > 0 ? pin_cuda_arithmetic() : "";
   // Files are read while the ranks find each other.
   auto data =
       std::async(std::launch::async, [&] { return open_dataset(config.data, dataset_options(config)); });
-  const at::Device device = choose_device(config.device, placement);
   if (device.is_cuda()) c10::cuda::set_device(device.index());
   const CommunicatorOptions options = communicator_options(config, placement, device);
   const CommunicatorPtr communicator = create_communicator(options);
@@ -319,6 +321,7 @@ SessionEnd run_session(const TrainConfig& config, const Placement& placement) {
                 placement.world_size == 1 ? "" : "s", device.is_cuda() ? "cuda" : "cpu",
                 at::get_num_threads(), at::get_num_threads() == 1 ? "" : "s", communicator->backend().c_str(),
                 choose_backend(options, gpus).reason.c_str(), warm_heap ? ", heap kept warm" : "");
+    if (!pinned.empty()) std::printf("lockstep: %s\n", pinned.c_str());
     std::fflush(stdout);
   }
   const auto notices = watch_for_notices(config, placement);
