@@ -28,7 +28,7 @@ class PeakTest(RunTest):
 class EstimateTest(PeakTest):
     def test_peak_of_a_small_and_a_large_model(self):
         self.check_peak("mlp", "fashion-mnist", 64, "sgd")
-        self.check_peak("resnet18", "fashion-mnist", 64, "adamw")
+        self.check_peak("resnet18", "synthetic", 64, "adamw")
 
     def test_refuses_what_train_refuses(self):
         for options, code in [(["--model", "no-such"], 2), (["--data", "/no/such"], 2), (["--efficiency", "2"], 2),
@@ -41,7 +41,7 @@ class FullEstimateTest(PeakTest):
     """With the whole matrix, for `ctest -L parity`."""
 
     def test_peak_of_all(self):
-        for model, data, batch in [("mlp", "fashion-mnist", 64), ("resnet18", "fashion-mnist", 64),
+        for model, data, batch in [("mlp", "fashion-mnist", 64), ("resnet18", "synthetic", 64),
                                    ("gpt2-mini", "synthetic-tokens", 8)]:
             for optimizer in ["sgd", "adamw"]:
                 with self.subTest(model=model, optimizer=optimizer):

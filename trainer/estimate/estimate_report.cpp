@@ -39,6 +39,14 @@ std::vector<Part> parts_of(const EstimateFacts& facts, const StepMemory& memory,
            "at batch " + format_count(run.batch_size) + ": " + each}};
 }
 
+// Rank 0's, which copies what it saves.
+double cpu_peak(const EstimateFacts& facts, const StepMemory& memory, const PlannedRun& run) {
+  StepMemory shared = memory;
+  shared.optimizer /= static_cast<double>(facts.optimizer_ranks);
+  return shared.peak(facts.host_overhead_bytes + memory.checkpoint_copy(), run.batch_size,
+                     run.eval_batch_size);
+}
+
 std::string hours_text(const std::optional<double>& hours) {
   if (!hours) return "-";
   return fixed(*hours, *hours < 10.0 ? 2 : 1);
@@ -70,14 +78,11 @@ std::string estimate_text(const EstimateFacts& facts, const StepMemory& memory, 
       "  " + padded("on a GPU", 15, false) +
       padded(format_bytes(memory.peak(kGpuOverheadBytes, run.batch_size, run.eval_batch_size)), 11, true) +
       "   with " + format_bytes(kGpuOverheadBytes) + " for CUDA and its libraries (assumed)\n";
-  StepMemory shared = memory;
-  shared.optimizer /= static_cast<double>(facts.optimizer_ranks);
   text +=
-      "  " + padded("on this CPU", 15, false) +
-      padded(format_bytes(shared.peak(facts.host_overhead_bytes, run.batch_size, run.eval_batch_size)), 11,
-             true) +
+      "  " + padded("on this CPU", 15, false) + padded(format_bytes(cpu_peak(facts, memory, run)), 11, true) +
       "   resident, with " + format_bytes(facts.host_overhead_bytes) +
-      " for the program, LibTorch and the data (measured)" +
+      " for the program, LibTorch and the data (measured) and " + format_bytes(memory.checkpoint_copy()) +
+      " for a checkpoint's copy" +
       (facts.optimizer_ranks > 1 ? "; " + std::to_string(facts.optimizer_ranks) + " ranks share the optimizer"
                                  : "") +
       "\n\n";
@@ -120,8 +125,6 @@ std::string estimate_text(const EstimateFacts& facts, const StepMemory& memory, 
 
 std::string estimate_json(const EstimateFacts& facts, const StepMemory& memory, const PlannedRun& run,
                           const std::vector<EstimatedOffer>& offers) {
-  StepMemory shared = memory;
-  shared.optimizer /= static_cast<double>(facts.optimizer_ranks);
   Json json = {{"model", facts.model},
                {"num_parameters", facts.num_parameters},
                {"data", facts.data},
@@ -133,19 +136,19 @@ std::string estimate_json(const EstimateFacts& facts, const StepMemory& memory, 
                {"total_samples", run.total_samples},
                {"flops_per_sample", run.flops_per_sample},
                {"efficiency", run.efficiency}};
-  json["memory_bytes"] = {
-      {"weights", memory.weights},
-      {"gradients", memory.gradients},
-      {"optimizer", memory.optimizer},
-      {"communication", memory.communication},
-      {"activations", memory.activations.at(run.batch_size)},
-      {"activations_per_sample", memory.activations.per_sample},
-      {"activations_fixed", memory.activations.fixed},
-      {"evaluation", memory.evaluation.at(run.eval_batch_size)},
-      {"gpu_overhead", kGpuOverheadBytes},
-      {"on_gpu", memory.peak(kGpuOverheadBytes, run.batch_size, run.eval_batch_size)},
-      {"host_overhead", facts.host_overhead_bytes},
-      {"on_this_cpu", shared.peak(facts.host_overhead_bytes, run.batch_size, run.eval_batch_size)}};
+  json["memory_bytes"] = {{"weights", memory.weights},
+                          {"gradients", memory.gradients},
+                          {"optimizer", memory.optimizer},
+                          {"communication", memory.communication},
+                          {"activations", memory.activations.at(run.batch_size)},
+                          {"activations_per_sample", memory.activations.per_sample},
+                          {"activations_fixed", memory.activations.fixed},
+                          {"evaluation", memory.evaluation.at(run.eval_batch_size)},
+                          {"gpu_overhead", kGpuOverheadBytes},
+                          {"on_gpu", memory.peak(kGpuOverheadBytes, run.batch_size, run.eval_batch_size)},
+                          {"host_overhead", facts.host_overhead_bytes},
+                          {"checkpoint_copy", memory.checkpoint_copy()},
+                          {"on_this_cpu", cpu_peak(facts, memory, run)}};
   json["offers"] = Json::array();
   for (const EstimatedOffer& row : offers) {
     Json offer = {{"gpu", row.offer.gpu},

@@ -24,9 +24,12 @@ struct StepMemory {
   double gradients = 0.0;  // the communication buckets are the gradients
   double optimizer = 0.0;
   double communication = 0.0;  // beyond the gradients: what a communication hook sends
-  BatchBytes activations = {};  // what the forward pass keeps for the backward pass, and what both need on the way
+  BatchBytes activations =
+      {};  // what the forward pass keeps for the backward pass, and what both need on the way
   BatchBytes evaluation = {};  // without gradients
 
+  // What rank 0 copies at a save and writes in the background, in the host's memory.
+  double checkpoint_copy() const { return weights + optimizer; }
   double fixed() const { return weights + gradients + optimizer + communication; }
   // The peak of training at `samples` and of evaluation at `eval_samples`, beside `overhead` (the program and
   // its libraries).

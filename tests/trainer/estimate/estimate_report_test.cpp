@@ -42,7 +42,7 @@ TEST(EstimateReport, SaysPartsSumsRowsAndAssumptions) {
   EXPECT_THAT(text, HasSubstr("  optimizer         1.00 GiB   adamw\n"));
   EXPECT_THAT(text, HasSubstr("at batch 8: 64.0 MiB a sample, and 256.0 MiB"));
   EXPECT_THAT(text, HasSubstr("  on a GPU          3.50 GiB"));  // 0.5 + 0.5 + 1 + 0.75 + 0.75
-  EXPECT_THAT(text, HasSubstr("  on this CPU       2.54 GiB"));  // 0.5 + 0.5 + 0.5 + 0.75 + 300 MiB
+  EXPECT_THAT(text, HasSubstr("  on this CPU       4.04 GiB"));  // 0.5 + 0.5 + 0.5 + 0.75 + 300 MiB + 1.5
   EXPECT_THAT(text, HasSubstr("cheapest  fastest"));
   EXPECT_THAT(text, HasSubstr("speed not known"));
   EXPECT_THAT(text, HasSubstr("\n  V100    $2.48, us (2026-01-01)\n"));
@@ -54,7 +54,7 @@ TEST(EstimateReport, JsonHasTheSameNumbers) {
       {{"V100", 16, Price{2.48, "USD"}, "a \xff source"}, {"TPU-v3", 128, {}, ""}}, kMemory, kRun);
   const auto json = nlohmann::json::parse(estimate_json(kFacts, kMemory, kRun, offers));
   EXPECT_EQ(json["memory_bytes"]["on_gpu"], 3.5 * kGib);
-  EXPECT_EQ(json["memory_bytes"]["on_this_cpu"], 2.25 * kGib + 300 * kMib);
+  EXPECT_EQ(json["memory_bytes"]["on_this_cpu"], 3.75 * kGib + 300 * kMib);
   EXPECT_EQ(json["memory_bytes"]["activations"], 768 * kMib);
   ASSERT_EQ(json["offers"].size(), 2u);
   EXPECT_EQ(json["offers"][0]["currency"], "USD");
