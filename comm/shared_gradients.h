@@ -42,8 +42,8 @@ class SharedGradients {
   // Every .grad becomes the average over ranks.
   void average();
   // This rank's shards of the averages, a tile at a time: `average` points to the elements
-  // [begin, begin + count) of the parameter of plan()[rank][shard], of its dtype, in memory that the next call
-  // overwrites. The gradients stay as they are.
+  // [begin, begin + count) of the parameter of plan()[rank][shard], of its dtype, in memory that the next
+  // call overwrites. The gradients stay as they are.
   using Visitor =
       std::function<void(std::size_t shard, std::int64_t begin, const void* average, std::int64_t count)>;
   void visit_shards(const Visitor& visit);

@@ -109,12 +109,12 @@ struct TrainConfig {
   bool pause_stops_billing = true;
   double storage_gb = 0.0;
   double storage_price_per_gb_month = 0.0;
-  double budget = 0.0;         // 0: none
-  double budget_stop = 0.8;    // the share of it at which the run stops
-  std::string budget_ledger;   // of a team; empty: this run's own spend counts
-  bool yes = false;            // start although the projected cost is above the mark
-  std::string off_peak;        // 22:00-06:00[,days][,zone]; empty: at any time
-  std::string on_finish;       // a command, without a shell
+  double budget = 0.0;        // 0: none
+  double budget_stop = 0.8;   // the share of it at which the run stops
+  std::string budget_ledger;  // of a team; empty: this run's own spend counts
+  bool yes = false;           // start although the projected cost is above the mark
+  std::string off_peak;       // 22:00-06:00[,days][,zone]; empty: at any time
+  std::string on_finish;      // a command, without a shell
   std::string on_finish_when = "success";
   double on_finish_delay_s = 10.0;
   double idle_window_s = 0.0;  // 0: not watched

@@ -60,7 +60,7 @@ struct TimePart {
 };
 
 struct RunRecord {
-  std::string name = {};                                          // the folder, as it was named
+  std::string name = {};                                     // the folder, as it was named
   std::vector<std::pair<std::string, std::string>> facts;    // of the last attempt's start line, for people
   std::vector<std::pair<std::string, std::string>> options;  // config.toml; empty if there is none
   std::vector<RunAttempt> attempts;
@@ -72,7 +72,7 @@ struct RunRecord {
   // They add up to it.
   std::vector<TimePart> parts;
   std::vector<TimePart> step_parts;  // of training steps that hold, by the metrics
-  std::string currency = {};              // of the money in `parts`; empty where that is NaN
+  std::string currency = {};         // of the money in `parts`; empty where that is NaN
   std::vector<std::string> damaged;  // "metrics.jsonl, line 7: ...": lines that were passed over
 };
 

@@ -14,7 +14,8 @@ constexpr const char* kName = "restart";
 }  // namespace
 
 void write_restart_note(const std::filesystem::path& dir, const RestartNote& note) {
-  write_file_atomically(dir / kName, std::to_string(note.failed_at_ns) + "\n" + note.reason + "\n" + std::to_string(note.step) + "\n");
+  write_file_atomically(dir / kName, std::to_string(note.failed_at_ns) + "\n" + note.reason + "\n" +
+                                         std::to_string(note.step) + "\n");
 }
 
 std::optional<RestartNote> read_restart_note(const std::filesystem::path& dir) {
