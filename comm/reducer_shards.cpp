@@ -2,7 +2,6 @@
 // reduce-scattered in the backward pass, updated block by block, and the parameters travel back bucket by
 // bucket.
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/empty.h>
 
 #include <algorithm>
 #include <stdexcept>
@@ -83,6 +82,11 @@ void Reducer::State::average_blocks() {
     parameters[i].mutable_grad() = buckets[slots[i].bucket].memory->view(slots[i].index);
 }
 
+at::Tensor Reducer::State::elements_of(const BlockPart& part) const {
+  const at::Tensor& parameter = parameters[static_cast<std::size_t>(part.parameter)];
+  return parameter.detach().view({-1}).narrow(0, part.begin, part.count);
+}
+
 // A block's averages have served by now, so its memory takes the parameters that come of them.
 void Reducer::State::start_gathering(std::size_t bucket) {
   Gathering& gathering = gatherings[bucket % gatherings.size()];
@@ -90,10 +94,7 @@ void Reducer::State::start_gathering(std::size_t bucket) {
   const at::NoGradGuard no_grad;
   const Bucket& memory = *buckets[bucket].memory;
   for (const BlockPart& part : memory.parts_of_block(communicator->rank())) {
-    const at::Tensor& parameter = parameters[static_cast<std::size_t>(part.parameter)];
-    memory.block()
-        .narrow(0, part.offset, part.count)
-        .copy_(parameter.detach().view({-1}).narrow(0, part.begin, part.count));
+    memory.block().narrow(0, part.offset, part.count).copy_(elements_of(part));
   }
   gathering.bucket = bucket;
   gathering.blocks = gathering.memory.narrow(0, 0, static_cast<std::int64_t>(memory.blocks().nbytes()))
@@ -116,13 +117,8 @@ void Reducer::State::finish_gathering(Gathering& gathering) {
     if (rank == communicator->rank()) continue;
     const at::Tensor block =
         gathering.blocks.narrow(0, rank * memory.block().numel(), memory.block().numel());
-    for (const BlockPart& part : memory.parts_of_block(rank)) {
-      const at::Tensor& parameter = parameters[static_cast<std::size_t>(part.parameter)];
-      parameter.detach()
-          .view({-1})
-          .narrow(0, part.begin, part.count)
-          .copy_(block.narrow(0, part.offset, part.count));
-    }
+    for (const BlockPart& part : memory.parts_of_block(rank))
+      elements_of(part).copy_(block.narrow(0, part.offset, part.count));
   }
 }
 

@@ -112,6 +112,7 @@ struct Reducer::State : std::enable_shared_from_this<Reducer::State> {
   void wait_for_averages(std::size_t bucket);
   void visit_blocks(const SharedGradients::Visitor& visit);
   void average_blocks();
+  at::Tensor elements_of(const BlockPart& part) const;
   void start_gathering(std::size_t bucket);
   void finish_gathering(Gathering& gathering);
   void finish_gatherings();

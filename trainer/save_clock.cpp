@@ -1,7 +1,6 @@
 #include "trainer/save_clock.h"
 
-#include <algorithm>
-#include <cmath>
+#include "trainer/cost/interruptions.h"
 
 namespace lockstep {
 namespace {
@@ -13,7 +12,7 @@ constexpr double kUnknownNodeHours = 24.0;
 
 double young_daly_interval_s(double save_s, double mean_time_between_failures_s) {
   if (save_s > mean_time_between_failures_s / 2.0) return mean_time_between_failures_s;
-  return std::sqrt(2.0 * save_s * mean_time_between_failures_s) - save_s;
+  return daly_interval_s(save_s, mean_time_between_failures_s);
 }
 
 double mean_time_between_failures_s(const std::vector<LedgerRecord>& attempts, double node_hours, int nodes) {

@@ -10,8 +10,7 @@
 namespace lockstep {
 
 // The time between two saves that loses the least, where a save costs `save_s` of training and a failure
-// comes every `mean_time_between_failures_s`: J. T. Daly, "A higher order estimate of the optimum checkpoint
-// interval for restart dumps" (2006), in its first order, sqrt(2 C M) - C, and M where C > M / 2.
+// comes every `mean_time_between_failures_s`: daly_interval_s(), and M where C > M / 2.
 double young_daly_interval_s(double save_s, double mean_time_between_failures_s);
 
 // Of the whole run. `node_hours` above 0 is given, for one node. Otherwise what the earlier attempts have
