@@ -1,20 +1,17 @@
 // lockstep-estimate: what `lockstep estimate` starts.
 #include <cstdio>
 #include <future>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
-#include "sampler/data_error.h"
 #include "sampler/datasets.h"
 #include "trainer/bill/tariff_options.h"
 #include "trainer/config/estimate_config.h"
-#include "trainer/config/flags.h"
+#include "trainer/config/file_program.h"
 #include "trainer/data_options.h"
 #include "trainer/estimate/dry_run.h"
 #include "trainer/estimate/estimate_report.h"
 #include "trainer/estimate/price_offers.h"
-#include "trainer/run_dir/exit_code.h"
 #include "trainer/warm_heap.h"
 
 namespace {
@@ -71,27 +68,11 @@ void estimate(const EstimateConfig& config) {
   std::fputs(print(facts, run.memory, planned, rows).c_str(), stdout);
 }
 
-int fail(ExitCode code, const char* message) {
-  std::fprintf(stderr, "lockstep: error: %s\n", message);
-  return static_cast<int>(code);
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
-    const std::vector<std::string> arguments(argv + 1, argv + argc);
-    if (asks_for_help(arguments)) {
-      std::fputs(estimate_help().c_str(), stdout);
-      return 0;
-    }
+  return run_file_program(argc, argv, estimate_help, [](const auto& arguments) {
     estimate(parse_estimate_command(arguments));
-    return 0;
-  } catch (const std::invalid_argument& error) {
-    return fail(ExitCode::kUsage, error.what());
-  } catch (const DataError& error) {
-    return fail(ExitCode::kBadInput, error.what());
-  } catch (const std::exception& error) {
-    return fail(ExitCode::kPeerFailed, error.what());
-  }
+    return ExitCode::kFinished;
+  });
 }
