@@ -136,6 +136,7 @@ class Measurement {
       row.dtype = config_.dtype;
       row.in_place = config_.in_place;
       row.time_s = spread_of(times[i]);
+      row.operations = (config_.warmup_iters + config_.iters) * operations_of_turn(bytes) * (warm_ ? 2 : 1);
       row.wire_bytes = ring_bytes(bytes, world_.world_size());
       if (contenders_[i]->adds_up()) row.wrong = all_wrong;
       if (i > 0) row.over_ours = ratio_spread(times[i], times[0]);

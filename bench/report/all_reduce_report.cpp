@@ -83,6 +83,7 @@ std::string all_reduce_json(const RunFacts& facts, const std::vector<AllReduceRo
                                     {"type", row.dtype},
                                     {"redop", "sum"},
                                     {"in_place", row.in_place},
+                                    {"operations", row.operations},
                                     {"time_us", spread_json(row.time_s, kMicro)},
                                     {"algbw_gb_per_s", row.algorithm_bandwidth()},
                                     {"busbw_gb_per_s", row.bus_bandwidth()}};
