@@ -1,0 +1,49 @@
+// Latency and bandwidth from all-reduces that were measured, and the all-reduces of more ranks from those.
+//
+// A ring all-reduce of n bytes over p ranks is 2(p-1) messages one after the other, each of n/p bytes to the
+// neighbour (Patarasuk and Yuan, "Bandwidth optimal all-reduce algorithms for clusters of workstations",
+// 2009). With a message of m bytes taking hop.latency_s + m * hop.s_per_byte (Hockney's model) it takes
+// 2(p-1) * hop.latency_s + n * 2(p-1)/p * hop.s_per_byte.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "comm/bucket_caps.h"
+
+namespace lockstep {
+
+// A measured size beside the line through all of them.
+struct FitPoint {
+  std::int64_t bytes = 0;
+  double measured_s = 0.0;
+  double fitted_s = 0.0;
+
+  double residual() const { return measured_s / fitted_s - 1.0; }
+};
+
+struct LinkFit {
+  LinkModel all_reduce;  // of the ranks that were measured
+  std::vector<FitPoint> points;
+
+  // The largest of the residuals, without its sign.
+  double worst_residual() const;
+};
+
+// One size and its median time each. Throws std::invalid_argument as fit_link().
+LinkFit fit_all_reduce(const std::vector<FitPoint>& measured);
+
+// One message to the neighbour, from the all-reduce of `ranks` (at least 2; std::invalid_argument).
+LinkModel hop_of(const LinkModel& all_reduce, int ranks);
+
+// The all-reduce of `ranks` over one ring; nothing to do for one.
+LinkModel ring_all_reduce(const LinkModel& hop, int ranks);
+
+// Hosts of `ranks_per_host` ranks each: sums within each host over `inner`, each of its ranks with its part
+// round a ring of hosts over `outer`, all of them sharing the host's wire, and the sums back over `inner`.
+// Fewer ranks than a host has are one ring over `inner`. Throws std::invalid_argument unless ranks_per_host
+// divides ranks then.
+LinkModel hierarchical_all_reduce(const LinkModel& inner, const LinkModel& outer, int ranks,
+                                  int ranks_per_host);
+
+}  // namespace lockstep
