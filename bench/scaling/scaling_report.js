@@ -10,6 +10,12 @@
     return made;
   };
   const muted = (text) => element("p", {class: "muted"}, text);
+  // Words stay whole; what is too wide scrolls.
+  function wide_table(...arguments_of_table) {
+    const made = table(...arguments_of_table);
+    made.classList.add("whole");
+    return made;
+  }
   const unique = (values) => [...new Set(values)];
   const percent = (share, digits = 1) => number(Number((100 * share).toFixed(digits))) + " %";
   const signed = (share) => (share >= 0 ? "+" : "") + percent(share);
@@ -18,9 +24,14 @@
     const unit = [[2 ** 30, "GiB"], [2 ** 20, "MiB"], [2 ** 10, "KiB"]].find(([size]) => count >= size);
     return unit ? number(Number((count / unit[0]).toPrecision(3))) + " " + unit[1] : count + " B";
   };
+  const decimal_bytes = (count) => {
+    const unit = [[1e9, "GB"], [1e6, "MB"], [1e3, "kB"]].find(([size]) => count >= size);
+    return unit ? number(Number((count / unit[0]).toPrecision(3))) + " " + unit[1] : number(count) + " B";
+  };
   const ranks_text = (ranks) => ranks + (ranks === 1 ? " rank" : " ranks");
   const links = unique(data.links.map((link) => link.link));
   const workloads = unique(data.steps.map((step) => step.workload));
+  data.findings.sort((a, b) => workloads.indexOf(a.workload) - workloads.indexOf(b.workload));
   const link_color = (link) => series_color(Math.max(0, links.indexOf(link)));
   const find_step = (workload, link, ranks) =>
     data.steps.find((step) => step.workload === workload && step.link === link && step.ranks === ranks);
@@ -46,7 +57,7 @@
 
   function bandwidth() {
     const charts = element("div", {class: "charts"});
-    section("Links: bandwidth against size", muted("Bus bandwidth of our all-reduce, as nccl-tests counts it: size / time x 2(n-1)/n. " +
+    const made = section("Links: bandwidth against size", muted("Bus bandwidth of our all-reduce, as nccl-tests counts it: size / time x 2(n-1)/n. " +
       "Dashed: the fit, time = latency + size x time per byte."), charts);
     for (const link of links) {
       const series = [];
@@ -58,10 +69,10 @@
         series.push({label: ranks_text(one.ranks) + ", fit", color: series_color(index), dashed: true,
                      x: one.fitted.map(([size]) => size), y: one.fitted.map(([size, time]) => size / time * factor / 1e9)});
       });
-      line_chart(charts, {title: link + ", GB/s", x_label: "bytes", log_x: true, format_x: bytes,
+      line_chart(charts, {title: link + ", GB/s", x_label: "size", log_x: true, format_x: decimal_bytes,
                           range_y: (chart, low, high) => [0, high > 0 ? 1.1 * high : 1]}, series);
     }
-    main.append(table(["link", "ranks", "backend", "latency", "per byte and hop", "worst residual", "raw TCP stream", "sent, of what rings send"],
+    made.append(wide_table(["link", "ranks", "backend", "latency", "per byte and hop", "worst residual", "raw TCP stream", "sent, of what rings send"],
       data.links.map((one) => [one.link, String(one.ranks), one.backend, number(1e6 * one.latency_s) + " µs",
         number(Number((1e9 * one.hop_s_per_byte).toPrecision(3))) + " ns", percent(one.worst_residual),
         one.attained_gbit_per_s === null ? "-" : number(Number(one.attained_gbit_per_s.toPrecision(3))) + " Gb/s" +
@@ -76,12 +87,12 @@
       return [one.link, String(one.ranks), bytes(size), cell("lockstep"), cell("gloo"), cell("mpi")];
     }));
     section("All-reduce beside Gloo and MPI", muted("Median times, alternating in the same run."),
-      table(["link", "ranks", "size", "ours", "Gloo", "MPI_Allreduce"], rows));
+      wide_table(["link", "ranks", "size", "ours", "Gloo", "MPI_Allreduce"], rows));
   }
 
   function efficiency() {
     const charts = element("div", {class: "charts"});
-    section("Scaling efficiency", muted(data.mode === "weak" ?
+    const made = section("Scaling efficiency", muted(data.mode === "weak" ?
       "The step on one rank over the step on n ranks: every rank has the same batch." :
       "The step on one rank over n times the step on n ranks: all ranks share one batch."), charts);
     for (const workload of workloads) {
@@ -103,18 +114,18 @@
                           range_y: (chart, low, high) => [0, Math.max(105, high)]}, series);
     }
     const cell = (spread) => spread === null ? "absent" : ms(spread.median) + " (" + ms(spread.min) + " to " + ms(spread.max) + ")";
-    main.append(table(["workload", "link", "ranks", "computed, median (min to max)", "efficiency", "PyTorch DDP", "efficiency"],
+    made.append(wide_table(["workload", "link", "ranks", "computed, median (min to max)", "efficiency", "PyTorch DDP", "efficiency"],
       data.findings.map((one) => [one.workload, one.link, one.ranks + (one.oversubscribed ? "*" : ""), cell(one.computed_s),
-        one.efficiency > 0 ? percent(one.efficiency) : "-", cell(one.pytorch_s), one.pytorch_efficiency > 0 ? percent(one.pytorch_efficiency) : "-"])));
+        one.efficiency > 0 ? percent(one.efficiency) : "-", cell(one.pytorch_s), one.pytorch_efficiency > 0 ? percent(one.pytorch_efficiency) : "-"]), 2));
   }
 
   function predictions() {
     if (!data.findings.length) return;
     section("Predicted and measured steps", muted("Predicted from one rank's recorded gradient-ready times and the all-reduces of the fewest ranks. " +
       "Replayed: the same times slept instead of computed, gradients averaged for real."),
-      table(["workload", "link", "ranks", "predicted", "replayed", "error", ""], data.findings.map((one) => [
+      wide_table(["workload", "link", "ranks", "predicted", "replayed", "error", ""], data.findings.map((one) => [
         one.workload, one.link, String(one.ranks), ms(one.predicted_s), ms(one.replayed_s), signed(one.error),
-        one.ranks === one.fitted_at ? "fitted here" : ""])));
+        one.ranks === one.fitted_at ? "fitted here" : ""]), 2));
   }
 
   const parts = [{key: "forward_s", label: "forward", color: "--c0"}, {key: "backward_s", label: "backward", color: "--c6"},
@@ -178,7 +189,7 @@
     if (!data.epochs.length) return;
     const priced = data.price_per_gpu_hour > 0;
     const charts = element("div", {class: "charts"});
-    section("An epoch on more ranks, predicted", muted(number(data.samples_per_epoch) + " samples; every rank computes as the one that was measured; " +
+    const made = section("An epoch on more ranks, predicted", muted(number(data.samples_per_epoch) + " samples; every rank computes as the one that was measured; " +
       (priced ? money(data.price_per_gpu_hour, data.currency) + " per GPU-hour. " : "no price was given (--price-per-gpu-hour, --gpu-type). ") +
       "Hierarchical: hosts of " + data.ranks_per_host + " ranks, which exchange over shared memory."), charts);
     for (const workload of workloads) {
@@ -195,8 +206,8 @@
     }
     const rows = data.epochs.flatMap((epoch) => epoch.rows.map((row) => [epoch.workload, epoch.link, row.algorithm, number(row.ranks),
       ms(row.step_s), percent(row.efficiency), number(row.samples_per_s), duration(row.epoch_s), priced ? money(row.cost, data.currency) : "-"]));
-    main.append(element("details", {}, element("summary", {}, rows.length + " rows"),
-      table(["workload", "link", "algorithm", "ranks", "step", "efficiency", "samples/s", "epoch", "cost"], rows, 3)));
+    made.append(element("details", {}, element("summary", {}, rows.length + " rows"),
+      wide_table(["workload", "link", "algorithm", "ranks", "step", "efficiency", "samples/s", "epoch", "cost"], rows, 3)));
   }
 
   function commands() {
