@@ -25,12 +25,17 @@ std::vector<EpochRow> epoch_costs(const EpochQuestion& question) {
   counts.push_back(question.most_ranks);
   std::vector<EpochRow> rows;
   for (const int ranks : counts) {
+    if (question.exchange == Exchange::kAfterBackward) {
+      const LinkModel link = ranks == 1 || !question.within ? LinkModel() : *question.within;
+      rows.push_back(row_of(question, ranks, "shared memory", link));
+      continue;
+    }
     rows.push_back(row_of(question, ranks, "ring", ring_all_reduce(question.hop, ranks)));
     const bool whole_hosts = ranks > question.ranks_per_host && ranks % question.ranks_per_host == 0;
-    if (question.inner && question.ranks_per_host > 1 && whole_hosts) {
+    if (question.within && question.ranks_per_host > 1 && whole_hosts) {
       rows.push_back(
           row_of(question, ranks, "hierarchical",
-                 hierarchical_all_reduce(*question.inner, question.hop, ranks, question.ranks_per_host)));
+                 hierarchical_all_reduce(*question.within, question.hop, ranks, question.ranks_per_host)));
     }
   }
   return rows;

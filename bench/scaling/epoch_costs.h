@@ -14,8 +14,8 @@ namespace lockstep {
 
 struct EpochQuestion {
   StepProfile profile;
-  LinkModel hop;                        // between hosts
-  std::optional<LinkModel> inner = {};  // between the ranks of a host; without it rings only
+  LinkModel hop;                         // between hosts; with Exchange::kAfterBackward not used
+  std::optional<LinkModel> within = {};  // an all-reduce of a host's ranks; without it rings only
   Exchange exchange = Exchange::kBuckets;
   int ranks_per_host = 8;
   int most_ranks = 1024;
@@ -25,7 +25,7 @@ struct EpochQuestion {
 
 struct EpochRow {
   int ranks = 1;
-  std::string algorithm;  // "ring" or "hierarchical"
+  std::string algorithm;  // "ring", "hierarchical" or "shared memory"
   double step_s = 0.0;
   double exposed_s = 0.0;
   double efficiency = 1.0;  // one rank's step over this one: the same samples per rank
@@ -35,7 +35,8 @@ struct EpochRow {
 };
 
 // 1, 2, 4, ... up to `most_ranks`, which comes last if it is no power of two. Whole hosts have both
-// algorithms, where `inner` is known. Every rank has profile.batch_size samples a step; an epoch's last step
+// a ring and the hierarchical algorithm, where `within` is known. Exchange::kAfterBackward is for the ranks
+// of one host: all rows take `within`. Every rank has profile.batch_size samples a step; an epoch's last step
 // counts whole.
 std::vector<EpochRow> epoch_costs(const EpochQuestion& question);
 

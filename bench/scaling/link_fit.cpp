@@ -35,16 +35,30 @@ LinkModel ring_all_reduce(const LinkModel& hop, int ranks) {
   return {hop.latency_s * messages, hop.s_per_byte * messages / ranks};
 }
 
-LinkModel hierarchical_all_reduce(const LinkModel& inner, const LinkModel& outer, int ranks,
+LinkModel hierarchical_all_reduce(const LinkModel& within, const LinkModel& hop, int ranks,
                                   int ranks_per_host) {
-  if (ranks <= ranks_per_host) return ring_all_reduce(inner, ranks);
+  if (ranks <= ranks_per_host) return within;
   if (ranks % ranks_per_host != 0) {
     throw std::invalid_argument(std::to_string(ranks) + " ranks are no whole number of hosts with " +
                                 std::to_string(ranks_per_host) + " each");
   }
-  const LinkModel within = ring_all_reduce(inner, ranks_per_host);
-  const LinkModel between = ring_all_reduce(outer, ranks / ranks_per_host);
+  const LinkModel between = ring_all_reduce(hop, ranks / ranks_per_host);
   return {within.latency_s + between.latency_s, within.s_per_byte + between.s_per_byte};
+}
+
+LinkModel on_shared_cores(const LinkModel& ring, const LinkModel& cpu, int measured_ranks, int ranks,
+                          int cores) {
+  // Messages of all ranks: p * 2(p-1). Their bytes: 2(p-1) * n.
+  const double bytes = static_cast<double>(ranks - 1) / (measured_ranks - 1);
+  const double messages = bytes * ranks / measured_ranks;
+  return {std::max(ring.latency_s, cpu.latency_s * messages / cores),
+          std::max(ring.s_per_byte, cpu.s_per_byte * bytes / cores)};
+}
+
+LinkModel shared_memory_all_reduce(const LinkModel& measured, int measured_ranks, int ranks, int cores) {
+  const auto turns = [&](int count) { return std::max(1.0, static_cast<double>(count) / cores); };
+  const double longer = turns(ranks) / turns(measured_ranks);
+  return {measured.latency_s * longer, measured.s_per_byte * longer};
 }
 
 }  // namespace lockstep

@@ -39,11 +39,20 @@ LinkModel hop_of(const LinkModel& all_reduce, int ranks);
 // The all-reduce of `ranks` over one ring; nothing to do for one.
 LinkModel ring_all_reduce(const LinkModel& hop, int ranks);
 
-// Hosts of `ranks_per_host` ranks each: sums within each host over `inner`, each of its ranks with its part
-// round a ring of hosts over `outer`, all of them sharing the host's wire, and the sums back over `inner`.
-// Fewer ranks than a host has are one ring over `inner`. Throws std::invalid_argument unless ranks_per_host
-// divides ranks then.
-LinkModel hierarchical_all_reduce(const LinkModel& inner, const LinkModel& outer, int ranks,
+// Hosts of `ranks_per_host` ranks each: sums within each host, which take `within`, and a ring of hosts over
+// `hop`, which carries each byte once for a host. Ranks of one host take `within` alone. Throws
+// std::invalid_argument unless ranks_per_host divides ranks of several.
+LinkModel hierarchical_all_reduce(const LinkModel& within, const LinkModel& hop, int ranks,
                                   int ranks_per_host);
+
+// What hosts that are namespaces of one machine take instead: their rings share its cores, and no ring is
+// done before its work is. `cpu` is the CPU time of all ranks together, as measured with `measured_ranks`;
+// in proportion to the messages of all ranks it grows to that of `ranks`.
+LinkModel on_shared_cores(const LinkModel& ring, const LinkModel& cpu, int measured_ranks, int ranks,
+                          int cores);
+
+// Ranks that read each other's memory: the all-reduce of `measured_ranks`, which others take as well while
+// there is a core for each rank; then they take turns.
+LinkModel shared_memory_all_reduce(const LinkModel& measured, int measured_ranks, int ranks, int cores);
 
 }  // namespace lockstep

@@ -63,7 +63,8 @@ LinkMeasurement link_measurement(const StudyTask& task, const Json& json) {
   link.command = json.at("command").get<std::string>();
   for (const Json& row : json.at("rows")) {
     SizeTime time{row.at("contender").get<std::string>(), row.at("size_bytes").get<std::int64_t>(),
-                  spread_at(row.at("time_us"), 1e-6), row.at("busbw_gb_per_s").get<double>()};
+                  spread_at(row.at("time_us"), 1e-6), row.at("busbw_gb_per_s").get<double>(),
+                  row.value("cpu_us", 0.0) * 1e-6};
     link.ring_bytes +=
         ring_bytes_of_all(static_cast<double>(time.bytes), task.ranks) * row.value("operations", 0);
     link.times.push_back(std::move(time));

@@ -23,6 +23,7 @@ struct SizeTime {
   std::int64_t bytes = 0;
   Spread time_s;
   double busbw_gb_per_s = 0.0;
+  double cpu_s = 0.0;  // of all ranks together; 0: not known
 };
 
 struct LinkMeasurement {

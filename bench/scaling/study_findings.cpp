@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <utility>
 
 #include "bench/config/wire_rate.h"
 
@@ -37,12 +38,20 @@ std::string carrier_of(const LinkMeasurement& link) {
   return text;
 }
 
+std::optional<LinkModel> cpu_of(const LinkMeasurement& link) {
+  std::vector<std::pair<std::int64_t, double>> points;
+  for (const SizeTime& time : link.times) {
+    if (time.contender == kOurs && time.cpu_s > 0.0) points.emplace_back(time.bytes, time.cpu_s);
+  }
+  return points.size() < 2 ? std::nullopt : std::optional(fit_link(points));
+}
+
 LinkFinding link_finding(const LinkMeasurement& link) {
   std::vector<FitPoint> points;
   for (const SizeTime& time : link.times) {
     if (time.contender == kOurs) points.push_back({time.bytes, time.time_s.median, 0.0});
   }
-  LinkFinding finding{link.link, link.ranks, fit_all_reduce(points)};
+  LinkFinding finding{link.link, link.ranks, cpu_of(link), fit_all_reduce(points)};
   if (link.link != kSharedMemoryLink) {
     finding.attained_gbit_per_s = stream_gbit_per_s(link);
     finding.nominal_gbit_per_s = wire_bits_per_s(link.link) / 1e9;
@@ -87,10 +96,9 @@ class Reckoner {
     const StepProfile* profile = study_.find_profile(step.workload, step.batch_size);
     const ContenderStep* replayed = step.find(kReplayed);
     if (base == nullptr || profile == nullptr || replayed == nullptr) return;
-    const LinkModel hop = hop_of(base->fit.all_reduce, base->ranks);
     StepFinding finding{step.workload, step.link, step.ranks, base->ranks};
     const StepPrediction predicted =
-        predict_step(*profile, ring_all_reduce(hop, step.ranks), exchange_over(step.link));
+        predict_step(*profile, all_reduce_here(*base, step.ranks), exchange_over(step.link));
     finding.predicted_s = predicted.step_s;
     finding.predicted_buckets = predicted.buckets;
     finding.replayed_s = replayed->time_s.median;
@@ -116,6 +124,16 @@ class Reckoner {
     findings_.steps.push_back(std::move(finding));
   }
 
+  // Of this machine, whose cores all ranks of the study share.
+  LinkModel all_reduce_here(const LinkFinding& base, int ranks) const {
+    const int cores = study_.machine.cores;
+    if (base.link == kSharedMemoryLink)
+      return shared_memory_all_reduce(base.fit.all_reduce, base.ranks, ranks, cores);
+    const LinkModel ring = ring_all_reduce(hop_of(base.fit.all_reduce, base.ranks), ranks);
+    return base.cpu && ranks != base.ranks ? on_shared_cores(ring, *base.cpu, base.ranks, ranks, cores)
+                                           : ring;
+  }
+
   const StepProfile* whole_profile(const std::string& name) const {
     for (const Workload& workload : workloads_of(config_)) {
       if (workload.name == name) return study_.find_profile(name, workload.batch_size);
@@ -129,8 +147,7 @@ class Reckoner {
     if (base == nullptr || profile == nullptr) return;
     EpochQuestion question{*profile, hop_of(base->fit.all_reduce, base->ranks)};
     const LinkFinding* memory = base_of(findings_.links, kSharedMemoryLink);
-    if (memory != nullptr && link != kSharedMemoryLink)
-      question.inner = hop_of(memory->fit.all_reduce, memory->ranks);
+    if (memory != nullptr) question.within = memory->fit.all_reduce;
     question.exchange = exchange_over(link);
     question.ranks_per_host = config_.ranks_per_host;
     // Nobody shares memory with more ranks than a host has.

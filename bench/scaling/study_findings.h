@@ -16,6 +16,7 @@ namespace lockstep {
 struct LinkFinding {
   std::string link;
   int ranks = 2;
+  std::optional<LinkModel> cpu = {};               // CPU time of an all-reduce, of all ranks together
   LinkFit fit;                                     // of our all-reduces
   std::optional<double> attained_gbit_per_s = {};  // by the raw TCP stream, each way; of wires
   double nominal_gbit_per_s = 0.0;                 // 0: unshaped, or no wire

@@ -51,7 +51,7 @@ TEST(EpochCosts, WithoutAPriceThereIsNoCost) {
 TEST(EpochCosts, WholeHostsCanSumWithinFirst) {
   EpochQuestion question = a_question();
   question.most_ranks = 48;
-  question.inner = LinkModel{0.0, 0.0};
+  question.within = LinkModel{0.0, 0.0};
   question.ranks_per_host = 8;
   std::vector<std::pair<int, std::string>> seen;
   for (const EpochRow& row : epoch_costs(question)) seen.emplace_back(row.ranks, row.algorithm);
@@ -61,10 +61,22 @@ TEST(EpochCosts, WholeHostsCanSumWithinFirst) {
   EXPECT_EQ(seen, expected);
 }
 
+TEST(EpochCosts, ARankOfOneHostTakesWhatItsMemoryTakes) {
+  EpochQuestion question = a_question();
+  question.exchange = Exchange::kAfterBackward;
+  question.within = LinkModel{1e-3, 1e-9};
+  const auto rows = epoch_costs(question);
+  ASSERT_EQ(rows.size(), 3U);
+  EXPECT_NEAR(rows[0].step_s, 0.010, 1e-12);
+  EXPECT_NEAR(rows[1].step_s, 0.012, 1e-12);  // 1 ms, and 1 MB
+  EXPECT_NEAR(rows[2].step_s, 0.012, 1e-12);
+  EXPECT_EQ(rows[2].algorithm, "shared memory");
+}
+
 TEST(EpochCosts, AThousandRanksAreReckonedAtOnce) {
   EpochQuestion question = a_question();
   question.most_ranks = 1024;
-  question.inner = LinkModel{1e-6, 1e-10};
+  question.within = LinkModel{1e-6, 1e-10};
   question.profile.arrivals.clear();
   for (int i = 0; i < 300; ++i) question.profile.arrivals.push_back({i * 2e-5, 400'000});
   const auto begin = std::chrono::steady_clock::now();

@@ -48,18 +48,39 @@ TEST(HopOf, UndoesTheRing) {
   EXPECT_THROW(hop_of({1e-3, 1e-9}, 1), std::invalid_argument);
 }
 
-// 16 ranks, 8 a host: 14 messages of an eighth within, then 2 of a half between two hosts.
+// 16 ranks, 8 a host: what a host takes, then two messages of a half between two hosts.
 TEST(HierarchicalAllReduce, CrossesTheWireOncePerHost) {
-  const LinkModel both = hierarchical_all_reduce({1e-6, 1e-10}, {1e-4, 1e-9}, 16, 8);
-  EXPECT_NEAR(both.latency_s, 14e-6 + 2e-4, 1e-15);
-  EXPECT_NEAR(both.s_per_byte, 14e-10 / 8 + 1e-9, 1e-20);
+  const LinkModel both = hierarchical_all_reduce({1e-5, 1e-10}, {1e-4, 1e-9}, 16, 8);
+  EXPECT_NEAR(both.latency_s, 1e-5 + 2e-4, 1e-15);
+  EXPECT_NEAR(both.s_per_byte, 1e-10 + 1e-9, 1e-20);
 }
 
 TEST(HierarchicalAllReduce, WithinAHostTheWireIsNotUsed) {
-  const LinkModel inner = hierarchical_all_reduce({1e-6, 1e-10}, {1e-4, 1e-9}, 4, 8);
-  EXPECT_NEAR(inner.latency_s, 6e-6, 1e-15);
-  EXPECT_NEAR(inner.s_per_byte, 1.5e-10, 1e-20);
+  const LinkModel within = hierarchical_all_reduce({1e-5, 1e-10}, {1e-4, 1e-9}, 4, 8);
+  EXPECT_EQ(within.latency_s, 1e-5);
+  EXPECT_EQ(within.s_per_byte, 1e-10);
   EXPECT_THROW(hierarchical_all_reduce({0, 0}, {0, 0}, 12, 8), std::invalid_argument);
+}
+
+// Two ranks spent 1 ms and 1 ns a byte of CPU time. Four ranks on two cores: six times the messages (4 * 6
+// for 2 * 2), three times the bytes, by two cores at once.
+TEST(OnSharedCores, NoRingIsDoneBeforeItsWork) {
+  const LinkModel busy = on_shared_cores({1e-3, 1e-9}, {1e-3, 1e-9}, 2, 4, 2);
+  EXPECT_NEAR(busy.latency_s, 3e-3, 1e-15);
+  EXPECT_NEAR(busy.s_per_byte, 1.5e-9, 1e-20);
+  // A slow wire leaves the cores idle.
+  const LinkModel idle = on_shared_cores({1e-2, 1e-8}, {1e-3, 1e-9}, 2, 4, 2);
+  EXPECT_EQ(idle.latency_s, 1e-2);
+  EXPECT_EQ(idle.s_per_byte, 1e-8);
+}
+
+TEST(SharedMemoryAllReduce, RanksTakeTurnsWhereCoresAreFewer) {
+  const LinkModel two{1e-5, 1e-10};
+  EXPECT_EQ(shared_memory_all_reduce(two, 2, 4, 8).s_per_byte, 1e-10);
+  EXPECT_NEAR(shared_memory_all_reduce(two, 2, 4, 2).s_per_byte, 2e-10, 1e-20);
+  EXPECT_NEAR(shared_memory_all_reduce(two, 2, 3, 2).latency_s, 1.5e-5, 1e-18);
+  // Measured with four on two cores, two are as much quicker.
+  EXPECT_NEAR(shared_memory_all_reduce(two, 4, 2, 2).latency_s, 5e-6, 1e-18);
 }
 
 }  // namespace

@@ -41,6 +41,16 @@ TEST(Findings, PredictionsAreFromTheFewestRanksAndStandBesideWhatWasMeasured) {
   EXPECT_NEAR(four.predicted_buckets[0].end_s, 7.5e-3, 1e-12);
 }
 
+// 2 ns of CPU time a byte for two ranks are three times that for four, on two cores 3 ns.
+TEST(Findings, HostsOfOneMachineShareItsCores) {
+  Study study = small_study();
+  for (SizeTime& time : study.links[0].times) time.cpu_s = static_cast<double>(time.bytes) * 2e-9;
+  const Findings findings = findings_of(study, a_config(), {});
+  EXPECT_NEAR(findings.steps[0].predicted_s, 11e-3, 1e-9);
+  EXPECT_NEAR(findings.steps[1].predicted_s, 13e-3, 1e-9);
+  EXPECT_NEAR(findings.epochs[0].rows[2].step_s, 11.5e-3, 1e-9);  // four machines have cores of their own
+}
+
 TEST(Findings, EfficiencyIsOneRanksStepOverThatOfMany) {
   const Findings weak = findings_of(small_study(), a_config(), {});
   EXPECT_NEAR(weak.steps[0].efficiency, 0.8, 1e-9);           // 10 / 12.5
