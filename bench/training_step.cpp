@@ -27,9 +27,13 @@ TrainingStep::TrainingStep(const Workload& workload, int rank) {
                        at::TensorOptions().dtype(at::kLong));
 }
 
-void TrainingStep::backward(const std::function<at::Tensor(const at::Tensor&)>& forward) {
+at::Tensor TrainingStep::loss(const std::function<at::Tensor(const at::Tensor&)>& forward) {
   optimizer->zero_grad();
-  model->loss(forward(data), target).backward();
+  return model->loss(forward(data), target);
+}
+
+void TrainingStep::backward(const std::function<at::Tensor(const at::Tensor&)>& forward) {
+  loss(forward).backward();
 }
 
 }  // namespace lockstep

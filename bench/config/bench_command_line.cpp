@@ -44,6 +44,7 @@ const std::vector<BenchSummary>& benches() {
   static const std::vector<BenchSummary> table = {
       {kAllReduce, "Time and bandwidth of an all-reduce for a range of sizes, every result checked"},
       {"step", "Time of a training step: local, with averaged gradients, with the sharded update"},
+      {kScalingBench, "Both over ranks and links, what follows for more ranks, and a report"},
   };
   return table;
 }
@@ -84,6 +85,10 @@ std::vector<HelpEntry> bench_help_entries(const std::string& bench) {
 }
 
 BenchConfig resolve_bench_config(const std::string& bench, const std::vector<Flag>& flags) {
+  if (bench == kScalingBench) {
+    throw std::invalid_argument(std::string(kScalingBench) +
+                                " has no ranks of its own; start it as lockstep bench scaling");
+  }
   if (bench == kAllReduce) return resolve(all_reduce_options(), flags);
   return resolve(step_options(), flags);
 }

@@ -83,7 +83,9 @@ std::string all_reduce_json(const RunFacts& facts, const std::vector<AllReduceRo
                                     {"type", row.dtype},
                                     {"redop", "sum"},
                                     {"in_place", row.in_place},
+                                    {"operations", row.operations},
                                     {"time_us", spread_json(row.time_s, kMicro)},
+                                    {"cpu_us", row.cpu_s * kMicro},
                                     {"algbw_gb_per_s", row.algorithm_bandwidth()},
                                     {"busbw_gb_per_s", row.bus_bandwidth()}};
     if (row.wrong) entry["wrong"] = *row.wrong;

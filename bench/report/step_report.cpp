@@ -28,6 +28,21 @@ void add_spread(nlohmann::ordered_json& json, const char* name, const std::optio
   json[name] = {{"min", spread->min * unit}, {"median", spread->median * unit}, {"max", spread->max * unit}};
 }
 
+nlohmann::ordered_json to_json(const StepTimeline& timeline) {
+  nlohmann::ordered_json json = {{"forward_ms", timeline.forward_s * 1e3},
+                                 {"backward_ms", timeline.backward_s * 1e3},
+                                 {"exposed_communication_ms", timeline.exposed_s * 1e3},
+                                 {"optimizer_ms", timeline.optimizer_s * 1e3},
+                                 {"buckets", nlohmann::ordered_json::array()}};
+  for (const BucketSpan& bucket : timeline.buckets) {
+    json["buckets"].push_back({{"bytes", bucket.bytes},
+                               {"ready_ms", bucket.ready_s * 1e3},
+                               {"begin_ms", bucket.begin_s * 1e3},
+                               {"end_ms", bucket.end_s * 1e3}});
+  }
+  return json;
+}
+
 }  // namespace
 
 StepTable make_step_table(const std::string& workload, int steps, const std::vector<std::string>& contenders,
@@ -98,6 +113,7 @@ std::string step_json(const RunFacts& facts, const std::vector<StepTable>& table
       add_spread(one, row.contender == kLocal ? "pytorch_local_over_this" : "pytorch_ddp_over_this",
                  row.pytorch_over);
       add_spread(one, "c10d_over_this", row.c10d_over);
+      if (row.timeline) one["timeline"] = to_json(*row.timeline);
       entry["contenders"].push_back(std::move(one));
     }
     json["workloads"].push_back(std::move(entry));
