@@ -60,7 +60,7 @@ std::byte* ShardedOptimizer::snapshot_block(std::int64_t bytes) {
   const at::Tensor place = at::zeros({1}, at::TensorOptions().dtype(at::kLong));
   if (shared_->rank() == 0) {
     if (!snapshot_.defined() || snapshot_.numel() < bytes) {
-      snapshot_ = {};
+      snapshot_ = at::Tensor();
       snapshot_ = memory->allocate_tensor({std::max<std::int64_t>(1, bytes)}, at::kByte);
     }
     place.fill_(snapshot_.defined() ? memory->offset_of(snapshot_.const_data_ptr()) : -1);
