@@ -1,4 +1,4 @@
-// FileDescriptor: closes what it holds. Not for use outside comm/.
+// FileDescriptor: closes what it holds. For comm/ and launch/, and not installed.
 #pragma once
 
 #include <unistd.h>
