@@ -76,15 +76,15 @@ std::vector<std::string> with_long_flags(const std::string& bench, std::vector<s
 }
 
 std::vector<FlagSpec> bench_flag_specs(const std::string& bench) {
-  return bench == kAllReduce ? specs_of(all_reduce_options()) : specs_of(step_options());
+  return bench == kAllReduce ? specs_of(collective_options()) : specs_of(step_options());
 }
 
 std::vector<HelpEntry> bench_help_entries(const std::string& bench) {
-  return bench == kAllReduce ? help_entries(all_reduce_options()) : help_entries(step_options());
+  return bench == kAllReduce ? help_entries(collective_options()) : help_entries(step_options());
 }
 
 BenchConfig resolve_bench_config(const std::string& bench, const std::vector<Flag>& flags) {
-  if (bench == kAllReduce) return resolve(all_reduce_options(), flags);
+  if (bench == kAllReduce) return resolve(collective_options(), flags);
   return resolve(step_options(), flags);
 }
 

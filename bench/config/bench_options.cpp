@@ -45,8 +45,8 @@ void append_setting(std::vector<Option<Config>>& options) {
 
 }  // namespace
 
-const std::vector<Option<AllReduceConfig>>& all_reduce_options() {
-  using C = AllReduceConfig;
+const std::vector<Option<CollectiveConfig>>& collective_options() {
+  using C = CollectiveConfig;
   static const std::vector<Option<C>> table = [] {
     std::vector<Option<C>> options = {
         {"min-bytes", kWhat, &C::min_bytes, "SIZE",
@@ -139,7 +139,7 @@ const std::vector<Option<StepConfig>>& step_options() {
   return table;
 }
 
-void check_contradictions(const AllReduceConfig& config) {
+void check_contradictions(const CollectiveConfig& config) {
   if (parse_byte_size(config.min_bytes) > parse_byte_size(config.max_bytes)) {
     throw std::invalid_argument("--min-bytes: " + quoted(config.min_bytes) + " is more than --max-bytes " +
                                 quoted(config.max_bytes) + "; it must be at most that");

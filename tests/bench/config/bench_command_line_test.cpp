@@ -24,7 +24,7 @@ std::string refusal(const std::string& bench, const std::vector<std::string>& ar
 }
 
 TEST(BenchCommandLine, TakesNcclTestsLetters) {
-  const auto config = std::get<AllReduceConfig>(
+  const auto config = std::get<CollectiveConfig>(
       parse("all-reduce", {"-b", "8", "-e", "128M", "-f", "2", "-w", "1", "-n", "7", "-d", "bfloat16"}));
   EXPECT_EQ(config.min_bytes, "8");
   EXPECT_EQ(config.max_bytes, "128M");

@@ -1,4 +1,4 @@
-#include "bench/report/all_reduce_report.h"
+#include "bench/report/collective_report.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -12,8 +12,8 @@ namespace {
 using testing::HasSubstr;
 
 // 4 ranks: a ring sends 2 * 3 / 4 of the bytes.
-AllReduceRow row() {
-  AllReduceRow row;
+CollectiveRow row() {
+  CollectiveRow row;
   row.contender = "gloo";
   row.bytes = 100'000'000;
   row.count = 25'000'000;
@@ -25,41 +25,41 @@ AllReduceRow row() {
   return row;
 }
 
-TEST(AllReduceReport, BandwidthsAreNcclTests) {
+TEST(CollectiveReport, BandwidthsAreNcclTests) {
   EXPECT_DOUBLE_EQ(row().algorithm_bandwidth(), 2.0);  // 100 MB in 50 ms
   EXPECT_DOUBLE_EQ(row().bus_bandwidth(), 3.0);        // times 2 (n - 1) / n
 }
 
-TEST(AllReduceReport, ARowHoldsEveryColumn) {
+TEST(CollectiveReport, ARowHoldsEveryColumn) {
   std::istringstream words(format_row(row()));
   const std::vector<std::string> found{std::istream_iterator<std::string>(words), {}};
   EXPECT_EQ(found, (std::vector<std::string>{"100000000", "25000000", "float32", "sum", "in", "gloo", "50000",
                                              "2.00", "3.00", "3", "40000..70000", "5.00", "(4.00..6.00)"}));
 }
 
-TEST(AllReduceReport, AStreamHasNoWrongValuesAndOursNoRatio) {
-  AllReduceRow stream = row();
+TEST(CollectiveReport, AStreamHasNoWrongValuesAndOursNoRatio) {
+  CollectiveRow stream = row();
   stream.wrong.reset();
   stream.over_ours.reset();
   EXPECT_THAT(format_row(stream), HasSubstr(" N/A "));
   EXPECT_THAT(format_row(stream), testing::Not(HasSubstr("(")));
 }
 
-TEST(AllReduceReport, JsonAndCsvHoldTheSame) {
-  const std::vector<AllReduceRow> rows = {row()};
-  const auto json = nlohmann::json::parse(all_reduce_json({}, rows))["rows"][0];
+TEST(CollectiveReport, JsonAndCsvHoldTheSame) {
+  const std::vector<CollectiveRow> rows = {row()};
+  const auto json = nlohmann::json::parse(collective_json({}, rows))["rows"][0];
   EXPECT_EQ(json["contender"], "gloo");
   EXPECT_EQ(json["size_bytes"], 100'000'000);
   EXPECT_DOUBLE_EQ(json["time_us"]["median"], 50'000);
   EXPECT_DOUBLE_EQ(json["busbw_gb_per_s"], 3.0);
   EXPECT_EQ(json["wrong"], 3);
   EXPECT_DOUBLE_EQ(json["time_over_ours"]["max"], 6.0);
-  EXPECT_THAT(all_reduce_csv({}, rows),
+  EXPECT_THAT(collective_csv({}, rows),
               HasSubstr("\ngloo,100000000,25000000,float32,sum,true,40000,50000,70000,2,3,3,4,5,6\n"));
 }
 
-TEST(AllReduceReport, CountsWrongValuesOfAllRows) {
-  AllReduceRow stream = row();
+TEST(CollectiveReport, CountsWrongValuesOfAllRows) {
+  CollectiveRow stream = row();
   stream.wrong.reset();
   EXPECT_EQ(count_wrong({row(), stream, row()}), 6);
   EXPECT_EQ(count_wrong({}), 0);

@@ -12,7 +12,7 @@
 namespace lockstep {
 
 // One contender at one size.
-struct AllReduceRow {
+struct CollectiveRow {
   std::string contender;  // "lockstep", "gloo", ...
   std::int64_t bytes = 0;
   std::int64_t count = 0;  // elements
@@ -29,13 +29,13 @@ struct AllReduceRow {
 };
 
 // nccl-tests' columns, and behind them the spread of the times and the ratio to ours.
-std::string all_reduce_header();
-std::string format_row(const AllReduceRow& row);
+std::string collective_header();
+std::string format_row(const CollectiveRow& row);
 
-std::string all_reduce_json(const RunFacts& facts, const std::vector<AllReduceRow>& rows);
-std::string all_reduce_csv(const RunFacts& facts, const std::vector<AllReduceRow>& rows);
+std::string collective_json(const RunFacts& facts, const std::vector<CollectiveRow>& rows);
+std::string collective_csv(const RunFacts& facts, const std::vector<CollectiveRow>& rows);
 
 // The sum of all wrong counts.
-std::int64_t count_wrong(const std::vector<AllReduceRow>& rows);
+std::int64_t count_wrong(const std::vector<CollectiveRow>& rows);
 
 }  // namespace lockstep

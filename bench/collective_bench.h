@@ -5,13 +5,13 @@
 #include <memory>
 #include <vector>
 
-#include "bench/all_reduce_contender.h"
-#include "bench/report/all_reduce_report.h"
+#include "bench/collective_contender.h"
+#include "bench/report/collective_report.h"
 
 namespace lockstep {
 
-struct AllReduceResult {
-  std::vector<AllReduceRow> rows;
+struct CollectiveResult {
+  std::vector<CollectiveRow> rows;
   bool stopped = false;  // on request, before everything was measured
 };
 
@@ -19,16 +19,16 @@ struct AllReduceResult {
 // writes the buffers anew, meets at a barrier, times, and checks every element. Below 1 MiB a turn is several
 // operations, each in a buffer of its own, one after the other. Collective; the rows, which rank 0 is to
 // show, are the same on all ranks. `on_rows` gets those of a size as soon as they are there.
-AllReduceResult measure_all_reduce(const AllReduceConfig& config, const BenchWorld& world,
-                                   const std::vector<std::unique_ptr<AllReduceContender>>& contenders,
-                                   const std::function<void(const std::vector<AllReduceRow>&)>& on_rows);
+CollectiveResult measure_collective(const CollectiveConfig& config, const BenchWorld& world,
+                                   const std::vector<std::unique_ptr<CollectiveContender>>& contenders,
+                                   const std::function<void(const std::vector<CollectiveRow>&)>& on_rows);
 
 // The sizes from --min-bytes to --max-bytes in bytes, rounded down to whole elements. Throws
 // std::invalid_argument if the first holds none.
-std::vector<std::int64_t> sizes_of(const AllReduceConfig& config, std::int64_t element_bytes);
+std::vector<std::int64_t> sizes_of(const CollectiveConfig& config, std::int64_t element_bytes);
 
 // The whole benchmark, rank 0's output and files included. Returns false if it was stopped on request. Throws
 // WrongResult after everything was shown.
-bool run_all_reduce_bench(const AllReduceConfig& config, BenchWorld& world);
+bool run_collective_bench(const CollectiveConfig& config, BenchWorld& world);
 
 }  // namespace lockstep

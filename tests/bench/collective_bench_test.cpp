@@ -1,6 +1,6 @@
 // The benchmark's own doings, with one rank and contenders whose faults are known. What several ranks do is
 // in tests/end_to_end/bench_test.py.
-#include "bench/all_reduce.h"
+#include "bench/collective_bench.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -11,7 +11,7 @@ namespace lockstep {
 namespace {
 
 // With one rank the sum is the input.
-class Copies : public AllReduceContender {
+class Copies : public CollectiveContender {
  public:
   explicit Copies(std::string name) : name_(std::move(name)) {}
   std::string name() const override { return name_; }
@@ -40,8 +40,8 @@ class DoesNothing final : public Copies {
   void run(const at::Tensor& /*output*/, const at::Tensor& /*input*/) override {}
 };
 
-AllReduceConfig small() {
-  AllReduceConfig config;
+CollectiveConfig small() {
+  CollectiveConfig config;
   config.min_bytes = "4";
   config.max_bytes = "2M";
   config.step_factor = 1 << 19;
@@ -50,14 +50,14 @@ AllReduceConfig small() {
   return config;
 }
 
-AllReduceResult measure(const AllReduceConfig& config,
-                        const std::vector<std::unique_ptr<AllReduceContender>>& contenders) {
+CollectiveResult measure(const CollectiveConfig& config,
+                        const std::vector<std::unique_ptr<CollectiveContender>>& contenders) {
   const BenchWorld world(config, Placement{}, /*with_mpi=*/false);
-  return measure_all_reduce(config, world, contenders, [](const auto&) {});
+  return measure_collective(config, world, contenders, [](const auto&) {});
 }
 
-TEST(AllReduceBench, SizesGrowByTheFactorAndHoldWholeElements) {
-  AllReduceConfig config;
+TEST(CollectiveBench, SizesGrowByTheFactorAndHoldWholeElements) {
+  CollectiveConfig config;
   config.min_bytes = "6";
   config.max_bytes = "100";
   config.step_factor = 3;
@@ -65,14 +65,14 @@ TEST(AllReduceBench, SizesGrowByTheFactorAndHoldWholeElements) {
   EXPECT_THROW(sizes_of(config, 8), std::invalid_argument);
 }
 
-TEST(AllReduceBench, WrongElementsAreCountedForTheContenderThatMadeThem) {
+TEST(CollectiveBench, WrongElementsAreCountedForTheContenderThatMadeThem) {
   for (const bool in_place : {true, false}) {
-    AllReduceConfig config = small();
+    CollectiveConfig config = small();
     config.in_place = in_place;
-    std::vector<std::unique_ptr<AllReduceContender>> contenders;
+    std::vector<std::unique_ptr<CollectiveContender>> contenders;
     contenders.push_back(std::make_unique<Copies>("lockstep"));
     contenders.push_back(std::make_unique<ForgetsTheLastElement>("faulty"));
-    const AllReduceResult result = measure(config, contenders);
+    const CollectiveResult result = measure(config, contenders);
     ASSERT_EQ(result.rows.size(), 4u);
     EXPECT_EQ(result.rows[0].wrong, 0);
     EXPECT_EQ(result.rows[1].wrong, 64 * 4);  // 4 bytes: 64 operations in each of 4 rounds
@@ -81,51 +81,51 @@ TEST(AllReduceBench, WrongElementsAreCountedForTheContenderThatMadeThem) {
   }
 }
 
-TEST(AllReduceBench, AnOutputOfTheTurnBeforeIsNoResult) {
-  AllReduceConfig config = small();
+TEST(CollectiveBench, AnOutputOfTheTurnBeforeIsNoResult) {
+  CollectiveConfig config = small();
   config.in_place = false;
-  std::vector<std::unique_ptr<AllReduceContender>> contenders;
+  std::vector<std::unique_ptr<CollectiveContender>> contenders;
   contenders.push_back(std::make_unique<DoesNothing>("idle"));
   EXPECT_GT(measure(config, contenders).rows.back().wrong, 0);
 }
 
-TEST(AllReduceBench, WarmBuffersAreThoseOfAnOperationBefore) {
-  AllReduceConfig config = small();
+TEST(CollectiveBench, WarmBuffersAreThoseOfAnOperationBefore) {
+  CollectiveConfig config = small();
   config.buffers = "warm";
   config.min_bytes = "2M";
-  std::vector<std::unique_ptr<AllReduceContender>> contenders;
+  std::vector<std::unique_ptr<CollectiveContender>> contenders;
   contenders.push_back(std::make_unique<Copies>("lockstep"));
   const auto* copies = static_cast<const Copies*>(contenders[0].get());
   EXPECT_EQ(measure(config, contenders).rows[0].wrong, 0);
   EXPECT_EQ(copies->runs, 2 * 4);
 }
 
-TEST(AllReduceBench, RatiosAreToTheFirst) {
-  std::vector<std::unique_ptr<AllReduceContender>> contenders;
+TEST(CollectiveBench, RatiosAreToTheFirst) {
+  std::vector<std::unique_ptr<CollectiveContender>> contenders;
   contenders.push_back(std::make_unique<Copies>("lockstep"));
   contenders.push_back(std::make_unique<Copies>("peer"));
-  const AllReduceResult result = measure(small(), contenders);
+  const CollectiveResult result = measure(small(), contenders);
   EXPECT_FALSE(result.rows[0].over_ours);
   ASSERT_TRUE(result.rows[1].over_ours);
   EXPECT_GT(result.rows[1].over_ours->min, 0.0);
   EXPECT_FALSE(result.stopped);
 }
 
-TEST(AllReduceBench, ARingSendsEachBytesTwiceButForOneShare) {
+TEST(CollectiveBench, ARingSendsEachBytesTwiceButForOneShare) {
   EXPECT_EQ(ring_bytes(100, 1), 0);
   EXPECT_EQ(ring_bytes(100, 2), 100);
   EXPECT_EQ(ring_bytes(100, 4), 150);
   EXPECT_DOUBLE_EQ(ring_bytes(4, 3), 16.0 / 3);
 }
 
-TEST(AllReduceBench, PeersThatCannotTakePartAreRefused) {
-  AllReduceConfig config;
+TEST(CollectiveBench, PeersThatCannotTakePartAreRefused) {
+  CollectiveConfig config;
   BenchWorld world(config, Placement{}, false);
   config.compare = "mpi";
   config.dtype = "bfloat16";
-  EXPECT_THROW(make_all_reduce_contenders(config, world), std::invalid_argument);
+  EXPECT_THROW(make_collective_contenders(config, world), std::invalid_argument);
   config.compare = "tcp";
-  EXPECT_THROW(make_all_reduce_contenders(config, world), std::invalid_argument);
+  EXPECT_THROW(make_collective_contenders(config, world), std::invalid_argument);
   EXPECT_THROW(address_of_interface("no-such-interface"), std::invalid_argument);
   EXPECT_EQ(address_of_interface("lo"), "127.0.0.1");
 }

@@ -1,4 +1,4 @@
-#include "bench/all_reduce_contender.h"
+#include "bench/collective_contender.h"
 
 #include <ATen/ops/empty.h>
 
@@ -19,14 +19,14 @@ void copy_unless_same(const at::Tensor& output, const at::Tensor& input) {
   if (!output.is_same(input)) output.copy_(input);
 }
 
-class Lockstep final : public AllReduceContender {
+class Lockstep final : public CollectiveContender {
  public:
   Lockstep(CommunicatorPtr communicator, bool shared)
       : communicator_(std::move(communicator)), shared_(shared) {}
   std::string name() const override { return "lockstep"; }
   at::Tensor allocate(std::int64_t count, at::ScalarType dtype) override {
     return shared_ ? communicator_->allocate({count}, at::TensorOptions().dtype(dtype))
-                   : AllReduceContender::allocate(count, dtype);
+                   : CollectiveContender::allocate(count, dtype);
   }
   void run(const at::Tensor& output, const at::Tensor& input) override {
     copy_unless_same(output, input);
@@ -38,7 +38,7 @@ class Lockstep final : public AllReduceContender {
   bool shared_;
 };
 
-class Gloo final : public AllReduceContender {
+class Gloo final : public CollectiveContender {
  public:
   explicit Gloo(const BenchWorld& world) : group_(make_gloo_group(world, "all-reduce")) {}
   std::string name() const override { return "gloo"; }
@@ -52,7 +52,7 @@ class Gloo final : public AllReduceContender {
   c10::intrusive_ptr<c10d::ProcessGroupGloo> group_;
 };
 
-class Mpi final : public AllReduceContender {
+class Mpi final : public CollectiveContender {
  public:
   explicit Mpi(MpiWorld& mpi) : mpi_(mpi) {}
   std::string name() const override { return "mpi"; }
@@ -62,7 +62,7 @@ class Mpi final : public AllReduceContender {
   MpiWorld& mpi_;
 };
 
-class Tcp final : public AllReduceContender {
+class Tcp final : public CollectiveContender {
  public:
   explicit Tcp(const BenchWorld& world) : stream_(world), world_size_(world.world_size()) {}
   std::string name() const override { return "tcp"; }
@@ -80,13 +80,13 @@ class Tcp final : public AllReduceContender {
 
 }  // namespace
 
-at::Tensor AllReduceContender::allocate(std::int64_t count, at::ScalarType dtype) {
+at::Tensor CollectiveContender::allocate(std::int64_t count, at::ScalarType dtype) {
   return at::empty({count}, at::TensorOptions().dtype(dtype));
 }
 
-std::vector<std::unique_ptr<AllReduceContender>> make_all_reduce_contenders(const AllReduceConfig& config,
+std::vector<std::unique_ptr<CollectiveContender>> make_collective_contenders(const CollectiveConfig& config,
                                                                             BenchWorld& world) {
-  std::vector<std::unique_ptr<AllReduceContender>> contenders;
+  std::vector<std::unique_ptr<CollectiveContender>> contenders;
   contenders.push_back(std::make_unique<Lockstep>(world.communicator(), config.memory == "shared"));
   for (const std::string& peer : split_list(config.compare)) {
     if (peer == "gloo") {

@@ -8,7 +8,7 @@
 
 namespace lockstep {
 
-struct AllReduceConfig : BenchSetting {
+struct CollectiveConfig : BenchSetting {
   // As text, with K, M or G for powers of 1024, as nccl-tests reads them.
   std::string min_bytes = "1K";
   std::string max_bytes = "64M";

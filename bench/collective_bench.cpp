@@ -1,4 +1,4 @@
-#include "bench/all_reduce.h"
+#include "bench/collective_bench.h"
 
 #include <algorithm>
 #include <chrono>
@@ -45,8 +45,8 @@ std::vector<at::Tensor> cut(const at::Tensor& memory, std::int64_t bytes) {
 
 class Measurement {
  public:
-  Measurement(const AllReduceConfig& config, const BenchWorld& world,
-              const std::vector<std::unique_ptr<AllReduceContender>>& contenders)
+  Measurement(const CollectiveConfig& config, const BenchWorld& world,
+              const std::vector<std::unique_ptr<CollectiveContender>>& contenders)
       : config_(config),
         world_(world),
         contenders_(contenders),
@@ -68,7 +68,7 @@ class Measurement {
   }
 
   // Rows for one size; empty if somebody asked to stop.
-  std::vector<AllReduceRow> measure(std::int64_t bytes) {
+  std::vector<CollectiveRow> measure(std::int64_t bytes) {
     const std::size_t n = contenders_.size();
     std::vector<Slots> slots(n);
     for (std::size_t i = 0; i < n; ++i) {
@@ -91,7 +91,7 @@ class Measurement {
 
  private:
   // Seconds of one operation.
-  double take_turn(AllReduceContender& contender, const Slots& slots) {
+  double take_turn(CollectiveContender& contender, const Slots& slots) {
     prepare(contender, slots);
     world_.communicator()->barrier();
     const auto begin = Clock::now();
@@ -100,7 +100,7 @@ class Measurement {
     return elapsed.count() / static_cast<double>(slots.outputs.size());
   }
 
-  void prepare(AllReduceContender& contender, const Slots& slots) {
+  void prepare(CollectiveContender& contender, const Slots& slots) {
     for (std::size_t k = 0; k < slots.outputs.size(); ++k) {
       pattern_.fill(slots.inputs[k].mutable_data_ptr(), slots.inputs[k].numel(), offset(k));
       // What the turn before left there is the right answer.
@@ -123,13 +123,13 @@ class Measurement {
 
   static std::int64_t offset(std::size_t slot) { return static_cast<std::int64_t>(slot) * 17; }
 
-  std::vector<AllReduceRow> make_rows(std::int64_t bytes, std::vector<std::vector<double>>& times,
+  std::vector<CollectiveRow> make_rows(std::int64_t bytes, std::vector<std::vector<double>>& times,
                                       const std::vector<std::int64_t>& wrong) const {
-    std::vector<AllReduceRow> rows;
+    std::vector<CollectiveRow> rows;
     for (std::size_t i = 0; i < contenders_.size(); ++i) {
       times[i] = world_.slowest(times[i]);
       const std::int64_t all_wrong = world_.total(wrong[i]);
-      AllReduceRow row;
+      CollectiveRow row;
       row.contender = contenders_[i]->name();
       row.bytes = bytes;
       row.count = bytes / element_bytes();
@@ -144,9 +144,9 @@ class Measurement {
     return rows;
   }
 
-  const AllReduceConfig& config_;
+  const CollectiveConfig& config_;
   const BenchWorld& world_;
-  const std::vector<std::unique_ptr<AllReduceContender>>& contenders_;
+  const std::vector<std::unique_ptr<CollectiveContender>>& contenders_;
   const at::ScalarType dtype_;
   const bool warm_;
   const SumPattern pattern_;
@@ -156,7 +156,7 @@ class Measurement {
 
 }  // namespace
 
-std::vector<std::int64_t> sizes_of(const AllReduceConfig& config, std::int64_t element_bytes) {
+std::vector<std::int64_t> sizes_of(const CollectiveConfig& config, std::int64_t element_bytes) {
   const std::int64_t most = parse_byte_size(config.max_bytes);
   std::vector<std::int64_t> sizes;
   for (std::int64_t size = parse_byte_size(config.min_bytes); size <= most; size *= config.step_factor) {
@@ -169,13 +169,13 @@ std::vector<std::int64_t> sizes_of(const AllReduceConfig& config, std::int64_t e
   return sizes;
 }
 
-AllReduceResult measure_all_reduce(const AllReduceConfig& config, const BenchWorld& world,
-                                   const std::vector<std::unique_ptr<AllReduceContender>>& contenders,
-                                   const std::function<void(const std::vector<AllReduceRow>&)>& on_rows) {
+CollectiveResult measure_collective(const CollectiveConfig& config, const BenchWorld& world,
+                                   const std::vector<std::unique_ptr<CollectiveContender>>& contenders,
+                                   const std::function<void(const std::vector<CollectiveRow>&)>& on_rows) {
   Measurement measurement(config, world, contenders);
   const auto sizes = sizes_of(config, measurement.element_bytes());
   measurement.allocate(sizes);
-  AllReduceResult result;
+  CollectiveResult result;
   for (const std::int64_t bytes : sizes) {
     const auto rows = measurement.measure(bytes);
     if (rows.empty()) {
@@ -188,23 +188,23 @@ AllReduceResult measure_all_reduce(const AllReduceConfig& config, const BenchWor
   return result;
 }
 
-bool run_all_reduce_bench(const AllReduceConfig& config, BenchWorld& world) {
+bool run_collective_bench(const CollectiveConfig& config, BenchWorld& world) {
   ResultFile json(config.json, "--json", world.rank());
   ResultFile csv(config.csv, "--csv", world.rank());
-  const auto contenders = make_all_reduce_contenders(config, world);
+  const auto contenders = make_collective_contenders(config, world);
   const bool shows = world.rank() == 0;
   if (shows) {
-    std::fputs((describe(world.facts()) + all_reduce_header()).c_str(), stdout);
+    std::fputs((describe(world.facts()) + collective_header()).c_str(), stdout);
     std::fflush(stdout);
   }
-  const AllReduceResult result = measure_all_reduce(config, world, contenders, [&](const auto& rows) {
-    for (const AllReduceRow& row : rows) {
+  const CollectiveResult result = measure_collective(config, world, contenders, [&](const auto& rows) {
+    for (const CollectiveRow& row : rows) {
       if (shows) std::fputs(format_row(row).c_str(), stdout);
     }
     std::fflush(stdout);
   });
-  json.write(all_reduce_json(world.facts(), result.rows));
-  csv.write(all_reduce_csv(world.facts(), result.rows));
+  json.write(collective_json(world.facts(), result.rows));
+  csv.write(collective_csv(world.facts(), result.rows));
   if (const std::int64_t wrong = count_wrong(result.rows); wrong > 0) {
     throw WrongResult(std::to_string(wrong) + " values were wrong; the rows above say whose");
   }

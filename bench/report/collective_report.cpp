@@ -1,4 +1,4 @@
-#include "bench/report/all_reduce_report.h"
+#include "bench/report/collective_report.h"
 
 #include <array>
 #include <cstdio>
@@ -24,7 +24,7 @@ std::string bandwidth(double gb_per_s) {
   return text.data();
 }
 
-std::string wrong_text(const AllReduceRow& row) {
+std::string wrong_text(const CollectiveRow& row) {
   return row.wrong ? std::to_string(*row.wrong) : "N/A";
 }
 
@@ -34,15 +34,15 @@ nlohmann::ordered_json spread_json(const Spread& spread, double unit) {
 
 }  // namespace
 
-double AllReduceRow::algorithm_bandwidth() const {
+double CollectiveRow::algorithm_bandwidth() const {
   return static_cast<double>(bytes) / time_s.median / 1e9;
 }
 
-double AllReduceRow::bus_bandwidth() const {
+double CollectiveRow::bus_bandwidth() const {
   return wire_bytes / time_s.median / 1e9;
 }
 
-std::string all_reduce_header() {
+std::string collective_header() {
   std::array<char, 256> line{};
   std::string text;
   std::snprintf(line.data(), line.size(), "#%12s %12s %9s %6s %6s  %-9s %9s %8s %8s %6s   %-19s %s\n", "size",
@@ -54,7 +54,7 @@ std::string all_reduce_header() {
   return text + line.data();
 }
 
-std::string format_row(const AllReduceRow& row) {
+std::string format_row(const CollectiveRow& row) {
   std::array<char, 256> line{};
   std::snprintf(line.data(), line.size(), " %12lld %12lld %9s %6s %6s  %-9s %9s %8s %8s %6s   %-19s ",
                 static_cast<long long>(row.bytes), static_cast<long long>(row.count), row.dtype.c_str(),
@@ -72,11 +72,11 @@ std::string format_row(const AllReduceRow& row) {
   return text + "\n";
 }
 
-std::string all_reduce_json(const RunFacts& facts, const std::vector<AllReduceRow>& rows) {
+std::string collective_json(const RunFacts& facts, const std::vector<CollectiveRow>& rows) {
   auto json = nlohmann::ordered_json::parse(to_json_text(facts));
   json["benchmark"] = "all-reduce";
   json["rows"] = nlohmann::ordered_json::array();
-  for (const AllReduceRow& row : rows) {
+  for (const CollectiveRow& row : rows) {
     nlohmann::ordered_json entry = {{"contender", row.contender},
                                     {"size_bytes", row.bytes},
                                     {"count", row.count},
@@ -93,14 +93,14 @@ std::string all_reduce_json(const RunFacts& facts, const std::vector<AllReduceRo
   return json.dump(2) + "\n";
 }
 
-std::string all_reduce_csv(const RunFacts& facts, const std::vector<AllReduceRow>& rows) {
+std::string collective_csv(const RunFacts& facts, const std::vector<CollectiveRow>& rows) {
   std::ostringstream csv;
   csv.precision(9);
   csv << describe(facts)
       << "contender,size_bytes,count,type,redop,in_place,time_us_min,time_us_median,time_us_max,algbw_gb_per_"
          "s,"
          "busbw_gb_per_s,wrong,time_over_ours_min,time_over_ours_median,time_over_ours_max\n";
-  for (const AllReduceRow& row : rows) {
+  for (const CollectiveRow& row : rows) {
     csv << row.contender << ',' << row.bytes << ',' << row.count << ',' << row.dtype << ",sum,"
         << (row.in_place ? "true" : "false") << ',' << row.time_s.min * kMicro << ','
         << row.time_s.median * kMicro << ',' << row.time_s.max * kMicro << ',' << row.algorithm_bandwidth()
@@ -114,9 +114,9 @@ std::string all_reduce_csv(const RunFacts& facts, const std::vector<AllReduceRow
   return csv.str();
 }
 
-std::int64_t count_wrong(const std::vector<AllReduceRow>& rows) {
+std::int64_t count_wrong(const std::vector<CollectiveRow>& rows) {
   std::int64_t wrong = 0;
-  for (const AllReduceRow& row : rows) wrong += row.wrong.value_or(0);
+  for (const CollectiveRow& row : rows) wrong += row.wrong.value_or(0);
   return wrong;
 }
 

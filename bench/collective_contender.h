@@ -7,15 +7,15 @@
 #include <string>
 #include <vector>
 
-#include "bench/config/all_reduce_config.h"
+#include "bench/config/collective_config.h"
 #include "bench/world.h"
 
 namespace lockstep {
 
 // All ranks have the same contenders in the same order, and call each one's collectives alike.
-class AllReduceContender {
+class CollectiveContender {
  public:
-  virtual ~AllReduceContender() = default;
+  virtual ~CollectiveContender() = default;
   virtual std::string name() const = 0;
   // Memory of the kind that it reduces in.
   virtual at::Tensor allocate(std::int64_t count, at::ScalarType dtype);
@@ -27,7 +27,7 @@ class AllReduceContender {
 
 // Ours first, then the peers of `config.compare` in its order. Collective. Throws std::invalid_argument for a
 // peer that cannot take part here.
-std::vector<std::unique_ptr<AllReduceContender>> make_all_reduce_contenders(const AllReduceConfig& config,
+std::vector<std::unique_ptr<CollectiveContender>> make_collective_contenders(const CollectiveConfig& config,
                                                                             BenchWorld& world);
 
 // What a ring all-reduce of `bytes` bytes sends from each rank.
