@@ -15,10 +15,6 @@
 namespace lockstep {
 namespace {
 
-double time_unix_s() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
-
 std::vector<PortTrial> try_all(const std::vector<Reachable>& hosts, const std::vector<SocketAddress>& own) {
   std::vector<std::future<PortTrial>> trials;
   for (const Reachable& host : hosts)

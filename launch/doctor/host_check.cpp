@@ -21,10 +21,6 @@ namespace {
 
 using Clock = ChildProgram::Clock;
 
-double time_unix_s() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
-
 // One host's agent, and what it has said.
 class Conversation {
  public:

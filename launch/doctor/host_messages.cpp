@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 
+#include <chrono>
 #include <nlohmann/json.hpp>
 
 #include "sampler/data_error.h"
@@ -82,6 +83,10 @@ HostReport read_report(const std::string& line) {
     report.reachable = reachable_from(message.at("reachable"));
     return report;
   });
+}
+
+double time_unix_s() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
 std::string time_request() {

@@ -19,6 +19,9 @@ struct HostReport {
   Reachable reachable;  // its `host` is left out
 };
 
+// What either side's clock says.
+double time_unix_s();
+
 std::string to_line(const HostReport& report);
 std::string time_request();
 std::string to_line(double time_unix_s);

@@ -25,7 +25,7 @@ constexpr const char* kOpenMpi = "open mpi";
 constexpr const char* kDisk = "disk";
 constexpr std::size_t kPieceBytes = 4 << 20;
 constexpr std::size_t kMostBytes = 64 << 20;
-constexpr std::chrono::milliseconds kLongest{500};
+constexpr std::chrono::milliseconds kLongestTrial{500};
 
 // A file without a name, so that nothing is left whatever happens; where the file system has none, one that
 // is removed while it is open.
@@ -83,7 +83,7 @@ DiskTrial try_disk(const fs::path& run_dir) {
   for (std::uint32_t& word : piece) word = state = state * 1664525u + 1013904223u;
   const auto begin = Clock::now();
   std::size_t written = 0;
-  while (written < kMostBytes && (written == 0 || Clock::now() - begin < kLongest)) {
+  while (written < kMostBytes && (written == 0 || Clock::now() - begin < kLongestTrial)) {
     const ssize_t bytes = write(file.get(), piece.data(), kPieceBytes);
     if (bytes <= 0 || fdatasync(file.get()) != 0) {
       trial.problem = std::strerror(errno);

@@ -11,7 +11,7 @@
 namespace lockstep {
 namespace {
 
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
 TEST(DoctorCommand, LooksAtThisMachine) {
   Launched job({"doctor", "--json"});

@@ -31,7 +31,8 @@ TEST(ControlGroups, VersionOneHasAFolderForEachController) {
 
 TEST(ControlGroups, NoLimitIsNone) {
   for (const char* groups : {"", "0::/\n", "0::/../outside\n", "nonsense\n"}) {
-    FakeMachine machine({{"proc/self/cgroup", groups}, {"sys/fs/cgroup/cpu.max", "max 100000\n"}});
+    FakeMachine machine;
+    machine.write("proc/self/cgroup", groups).write("sys/fs/cgroup/cpu.max", "max 100000\n");
     EXPECT_EQ(control_group_cpus(machine.source()), std::nullopt);
     EXPECT_EQ(control_group_memory(machine.source()), std::nullopt);
   }

@@ -35,7 +35,8 @@ TEST(LockedMemoryProbe, InfinibandNeedsIt) {
   const std::string limits =
       "Limit                     Soft Limit           Hard Limit           Units     \n"
       "Max locked memory         65536                65536                bytes     \n";
-  FakeMachine machine({{"proc/self/limits", limits}});
+  FakeMachine machine;
+  machine.write("proc/self/limits", limits);
   EXPECT_EQ(shown(probe_locked_memory(machine.source())),
             "ok: 65536 bytes; without InfiniBand nothing needs more");
   machine.write("sys/class/infiniband/mlx5_0/node_type", "1: CA");
@@ -48,7 +49,8 @@ TEST(LockedMemoryProbe, InfinibandNeedsIt) {
 
 TEST(HugePagesProbe, NeverIsAWarning) {
   const std::string file = "sys/kernel/mm/transparent_hugepage/enabled";
-  FakeMachine machine({{file, "always [madvise] never\n"}});
+  FakeMachine machine;
+  machine.write(file, "always [madvise] never\n");
   EXPECT_EQ(shown(probe_huge_pages(machine.source())), "ok: transparent ones: madvise");
   machine.write(file, "always madvise [never]\n");
   EXPECT_EQ(probe_huge_pages(machine.source()).verdict, Verdict::kWarning);

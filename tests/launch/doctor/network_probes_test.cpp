@@ -31,7 +31,8 @@ TEST(MtuProbe, SmallFramesOnAFastLinkAreAWarning) {
 
 TEST(EphemeralPortsProbe, FewAreAWarning) {
   const std::string file = "proc/sys/net/ipv4/ip_local_port_range";
-  FakeMachine machine({{file, "32768\t60999\n"}});
+  FakeMachine machine;
+  machine.write(file, "32768\t60999\n");
   EXPECT_EQ(shown(probe_ephemeral_ports(machine.source())), "ok: connections get ports 32768 to 60999");
   machine.write(file, "50000 50100\n");
   EXPECT_EQ(ephemeral_ports(machine.source()), std::pair(50000, 50100));

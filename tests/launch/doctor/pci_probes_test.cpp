@@ -67,7 +67,8 @@ TEST(AccessControlProbe, SaysWhereOnlyRootCanTell) {
 }
 
 TEST(IommuProbe, TranslationInFrontOfAGpuIsAWarning) {
-  FakeMachine machine({{"sys/class/iommu/dmar0/devices/x", ""}});
+  FakeMachine machine;
+  machine.write("sys/class/iommu/dmar0/devices/x", "");
   EXPECT_EQ(shown(probe_iommu(machine.source(), {})), "ok: there is one");
   EXPECT_EQ(shown(probe_iommu(machine.source(), kTwoGpus)), "ok: passes the GPUs' accesses through");
   machine.write("sys/bus/pci/devices/0000:43:00.0/iommu_group/type", "DMA-FQ\n");
@@ -76,7 +77,8 @@ TEST(IommuProbe, TranslationInFrontOfAGpuIsAWarning) {
 }
 
 TEST(IommuProbe, KnowsAVirtualMachine) {
-  FakeMachine machine({{"proc/cpuinfo", "processor : 0\nflags\t\t: fpu hypervisor sse\nbugs:\n"}});
+  FakeMachine machine;
+  machine.write("proc/cpuinfo", "processor : 0\nflags\t\t: fpu hypervisor sse\nbugs:\n");
   EXPECT_EQ(shown(probe_iommu(machine.source(), {})), "ok: none in this virtual machine");
   EXPECT_THAT(shown(probe_iommu(machine.source(), kTwoGpus)), HasSubstr("ATS"));
   machine.write("proc/cpuinfo", "flags : fpu sse\n");
