@@ -59,9 +59,9 @@ TEST(HugePagesProbe, NeverIsAWarning) {
 }
 
 TEST(MemoryLimitProbe, SaysWhatTheContainerLeaves) {
-  FakeMachine machine(
-      {{"proc/meminfo", "MemTotal:       64000000 kB\nMemFree: 1 kB\nMemAvailable:   60000000 kB\n"},
-       {"proc/self/cgroup", "0::/\n"}});
+  FakeMachine machine;
+  machine.write("proc/meminfo", "MemTotal:       64000000 kB\nMemFree: 1 kB\nMemAvailable:   60000000 kB\n");
+  machine.write("proc/self/cgroup", "0::/\n");
   EXPECT_EQ(shown(probe_memory_limit(machine.source())), "ok: 65.5 GB, 61.4 GB available");
   machine.write("sys/fs/cgroup/memory.max", "8000000000\n");
   EXPECT_EQ(shown(probe_memory_limit(machine.source())),
