@@ -9,7 +9,7 @@
 
 namespace lockstep {
 
-const std::vector<Option<CollectiveConfig>>& collective_options();
+const std::vector<Option<CollectiveConfig>>& collective_options(Collective collective);
 const std::vector<Option<StepConfig>>& step_options();
 
 // Throws std::invalid_argument for values that do not go together.

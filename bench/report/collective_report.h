@@ -1,4 +1,4 @@
-// The results of `lockstep bench all-reduce`, and the ways in which they are shown.
+// The results of the benchmarks of the collectives, and the ways in which they are shown.
 #pragma once
 
 #include <cstdint>
@@ -17,11 +17,14 @@ struct CollectiveRow {
   std::int64_t bytes = 0;
   std::int64_t count = 0;  // elements
   std::string dtype;
+  std::string redop = "sum";  // or none
+  int root = -1;              // of a broadcast
   bool in_place = true;
-  Spread time_s;                      // of one operation; of each round the slowest rank's
-  double wire_bytes = 0;              // that a ring sends per rank: what bus bandwidth is counted from
-  std::optional<std::int64_t> wrong;  // elements, over all rounds and ranks; none: it computes nothing
-  std::optional<Spread> over_ours;    // its time ÷ ours, round by round; none for ours
+  Spread time_s;          // of one operation; of each round the slowest rank's
+  double wire_bytes = 0;  // that a ring sends per rank: what bus bandwidth is counted from
+  std::optional<std::int64_t>
+      wrong;  // elements, over all rounds and ranks; none: it computes nothing, or nobody looked
+  std::optional<Spread> over_ours;  // its time ÷ ours, round by round; none for ours
 
   // As nccl-tests' docs/PERFORMANCE.md defines them, from the median, in GB/s (10^9).
   double algorithm_bandwidth() const;
@@ -32,7 +35,13 @@ struct CollectiveRow {
 std::string collective_header();
 std::string format_row(const CollectiveRow& row);
 
-std::string collective_json(const RunFacts& facts, const std::vector<CollectiveRow>& rows);
+// What the harness adds to each of these times, and its largest share of one; a line that begins with "# ".
+std::string format_harness(double harness_s, const std::vector<CollectiveRow>& rows);
+double harness_share(double harness_s, const std::vector<CollectiveRow>& rows);
+
+// `benchmark`: "all-reduce", ...
+std::string collective_json(const RunFacts& facts, const std::string& benchmark, double harness_s,
+                            const std::vector<CollectiveRow>& rows);
 std::string collective_csv(const RunFacts& facts, const std::vector<CollectiveRow>& rows);
 
 // The sum of all wrong counts.

@@ -28,11 +28,21 @@ void add_spread(nlohmann::ordered_json& json, const char* name, const std::optio
   json[name] = {{"min", spread->min * unit}, {"median", spread->median * unit}, {"max", spread->max * unit}};
 }
 
+void add_throughput(nlohmann::ordered_json& json, const StepThroughput& throughput, const StepWork& work) {
+  json["samples_per_s"] = throughput.samples_per_s;
+  if (work.tokens_per_sample > 0) json["tokens_per_s"] = throughput.tokens_per_s;
+  json["flop_per_s_of_a_rank"] = throughput.flop_per_s;
+  json["peak_share"] = throughput.peak_share;
+  add_spread(json, "scaling_efficiency", throughput.efficiency);
+}
+
 }  // namespace
 
 StepTable make_step_table(const std::string& workload, int steps, const std::vector<std::string>& contenders,
-                          const std::vector<std::vector<double>>& times) {
-  StepTable table{workload, times.empty() ? 0 : static_cast<int>(times.front().size()), steps, {}};
+                          const std::vector<std::vector<double>>& times, const StepWork& work,
+                          int world_size) {
+  StepTable table{workload, times.empty() ? 0 : static_cast<int>(times.front().size()), steps, {}, work};
+  const auto* alone = find_times(kAlone, contenders, times);
   const auto* ddp = find_times(kPytorchDdp, contenders, times);
   const auto* c10d = find_times(kC10d, contenders, times);
   for (std::size_t i = 0; i < contenders.size(); ++i) {
@@ -40,8 +50,13 @@ StepTable make_step_table(const std::string& workload, int steps, const std::vec
     row.contender = contenders[i];
     row.time_s = spread_of(times[i]);
     const bool pytorch = row.contender == kPytorchLocal || row.contender == kPytorchDdp;
+    const bool is_alone = row.contender == kAlone;
+    if (work.samples_per_rank > 0) {
+      row.throughput = throughput_of(times[i], alone == nullptr || is_alone ? std::vector<double>() : *alone,
+                                     work, is_alone ? 1 : world_size);
+    }
     const auto* local = find_times(pytorch ? kPytorchLocal : kLocal, contenders, times);
-    if (local != nullptr && local != &times[i]) row.over_local = ratio_spread(times[i], *local);
+    if (local != nullptr && local != &times[i] && !is_alone) row.over_local = ratio_spread(times[i], *local);
     const bool ours_with_communication = row.contender == kAveraged || row.contender == kSharded;
     if (ours_with_communication && ddp != nullptr) row.pytorch_over = ratio_spread(*ddp, times[i]);
     if (ours_with_communication && c10d != nullptr) row.c10d_over = ratio_spread(*c10d, times[i]);
@@ -72,7 +87,14 @@ std::string format_table(const StepTable& table) {
     shown.erase(shown.find_last_not_of(' ') + 1);
     text += shown + "\n";
   }
-  return text;
+  std::vector<std::string> names;
+  std::vector<StepThroughput> throughputs;
+  for (const StepRow& row : table.rows) {
+    if (!row.throughput) continue;
+    names.push_back(row.contender);
+    throughputs.push_back(*row.throughput);
+  }
+  return throughputs.empty() ? text : text + format_throughput(table.work, names, throughputs);
 }
 
 std::string step_legend() {
@@ -80,7 +102,9 @@ std::string step_legend() {
          "ranks do it at "
          "once\nand the slowest counts; ours includes a barrier, PyTorch's does not. PyTorch's is its DDP "
          "step, beside a "
-         "local\nstep its local one.\n";
+         "local\nstep its local one. Samples and tokens are those of all ranks; efficiency is the time of a "
+         "rank alone, while the "
+         "others wait, over this one's.\n";
 }
 
 std::string step_json(const RunFacts& facts, const std::vector<StepTable>& tables) {
@@ -90,6 +114,11 @@ std::string step_json(const RunFacts& facts, const std::vector<StepTable>& table
   for (const StepTable& table : tables) {
     nlohmann::ordered_json entry = {
         {"workload", table.workload}, {"rounds", table.rounds}, {"steps", table.steps}};
+    if (table.work.samples_per_rank > 0) {
+      entry["flop_per_step_and_rank"] = table.work.flop_per_rank;
+      entry["peak_flop_per_s_of_a_rank"] = table.work.peak_flop_per_s;
+      entry["peak_source"] = table.work.peak_source;
+    }
     entry["contenders"] = nlohmann::ordered_json::array();
     for (const StepRow& row : table.rows) {
       nlohmann::ordered_json one = {{"contender", row.contender}};
@@ -98,6 +127,7 @@ std::string step_json(const RunFacts& facts, const std::vector<StepTable>& table
       add_spread(one, row.contender == kLocal ? "pytorch_local_over_this" : "pytorch_ddp_over_this",
                  row.pytorch_over);
       add_spread(one, "c10d_over_this", row.c10d_over);
+      if (row.throughput) add_throughput(one, *row.throughput, table.work);
       entry["contenders"].push_back(std::move(one));
     }
     json["workloads"].push_back(std::move(entry));

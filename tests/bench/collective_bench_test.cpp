@@ -51,7 +51,7 @@ CollectiveConfig small() {
 }
 
 CollectiveResult measure(const CollectiveConfig& config,
-                        const std::vector<std::unique_ptr<CollectiveContender>>& contenders) {
+                         const std::vector<std::unique_ptr<CollectiveContender>>& contenders) {
   const BenchWorld world(config, Placement{}, /*with_mpi=*/false);
   return measure_collective(config, world, contenders, [](const auto&) {});
 }
@@ -61,8 +61,8 @@ TEST(CollectiveBench, SizesGrowByTheFactorAndHoldWholeElements) {
   config.min_bytes = "6";
   config.max_bytes = "100";
   config.step_factor = 3;
-  EXPECT_EQ(sizes_of(config, 4), (std::vector<std::int64_t>{4, 16, 52}));
-  EXPECT_THROW(sizes_of(config, 8), std::invalid_argument);
+  EXPECT_EQ(sizes_of(config, 4, 2), (std::vector<std::int64_t>{4, 16, 52}));
+  EXPECT_THROW(sizes_of(config, 8, 2), std::invalid_argument);
 }
 
 TEST(CollectiveBench, WrongElementsAreCountedForTheContenderThatMadeThem) {
@@ -111,11 +111,56 @@ TEST(CollectiveBench, RatiosAreToTheFirst) {
   EXPECT_FALSE(result.stopped);
 }
 
-TEST(CollectiveBench, ARingSendsEachBytesTwiceButForOneShare) {
-  EXPECT_EQ(ring_bytes(100, 1), 0);
-  EXPECT_EQ(ring_bytes(100, 2), 100);
-  EXPECT_EQ(ring_bytes(100, 4), 150);
-  EXPECT_DOUBLE_EQ(ring_bytes(4, 3), 16.0 / 3);
+TEST(CollectiveBench, SharesAreEquallyLarge) {
+  CollectiveConfig config;
+  config.min_bytes = "100";
+  config.max_bytes = "400";
+  config.step_factor = 4;
+  for (const auto collective : {Collective::kReduceScatter, Collective::kAllGather}) {
+    config.collective = collective;
+    EXPECT_EQ(sizes_of(config, 4, 3), (std::vector<std::int64_t>{96, 396}));
+    EXPECT_THROW(sizes_of(config, 8, 13), std::invalid_argument);
+  }
+  config.collective = Collective::kBroadcast;
+  EXPECT_EQ(sizes_of(config, 8, 13), (std::vector<std::int64_t>{96, 400}));
+}
+
+// nccl-tests' docs/PERFORMANCE.md.
+TEST(CollectiveBench, BytesOnTheWireAreNcclTestsFactors) {
+  EXPECT_EQ(ring_bytes(Collective::kAllReduce, 100, 1), 0);
+  EXPECT_EQ(ring_bytes(Collective::kAllReduce, 100, 2), 100);
+  EXPECT_EQ(ring_bytes(Collective::kAllReduce, 100, 4), 150);
+  EXPECT_DOUBLE_EQ(ring_bytes(Collective::kAllReduce, 4, 3), 16.0 / 3);
+  EXPECT_EQ(ring_bytes(Collective::kReduceScatter, 100, 4), 75);
+  EXPECT_EQ(ring_bytes(Collective::kAllGather, 100, 4), 75);
+  EXPECT_EQ(ring_bytes(Collective::kBroadcast, 100, 4), 100);
+}
+
+TEST(CollectiveBench, EveryCollectivesResultIsChecked) {
+  for (const auto collective : {Collective::kReduceScatter, Collective::kAllGather, Collective::kBroadcast}) {
+    CollectiveConfig config = small();
+    config.collective = collective;
+    for (const bool in_place : {true, false}) {
+      config.in_place = in_place || collective == Collective::kBroadcast;
+      std::vector<std::unique_ptr<CollectiveContender>> contenders;
+      contenders.push_back(std::make_unique<Copies>("lockstep"));
+      contenders.push_back(std::make_unique<ForgetsTheLastElement>("faulty"));
+      CollectiveResult result = measure(config, contenders);
+      ASSERT_EQ(result.rows.size(), 4u);
+      EXPECT_EQ(result.rows[2].wrong, 0) << name_of(collective);
+      EXPECT_EQ(result.rows[3].wrong, 4) << name_of(collective);
+      config.check = 0;
+      EXPECT_EQ(measure(config, contenders).rows[3].wrong, std::nullopt);
+      config.check = 1;
+    }
+  }
+}
+
+TEST(CollectiveBench, TheHarnessIsTimedAroundNothing) {
+  const BenchWorld world(small(), Placement{}, /*with_mpi=*/false);
+  const double harness_s = measure_harness_s(small(), world);
+  EXPECT_GT(harness_s, 0);
+  EXPECT_LT(harness_s, 1e-4);
 }
 
 TEST(CollectiveBench, PeersThatCannotTakePartAreRefused) {
@@ -125,6 +170,9 @@ TEST(CollectiveBench, PeersThatCannotTakePartAreRefused) {
   config.dtype = "bfloat16";
   EXPECT_THROW(make_collective_contenders(config, world), std::invalid_argument);
   config.compare = "tcp";
+  EXPECT_THROW(make_collective_contenders(config, world), std::invalid_argument);
+  config.compare = "";
+  config.root = 1;
   EXPECT_THROW(make_collective_contenders(config, world), std::invalid_argument);
   EXPECT_THROW(address_of_interface("no-such-interface"), std::invalid_argument);
   EXPECT_EQ(address_of_interface("lo"), "127.0.0.1");

@@ -54,6 +54,21 @@ TEST(BenchCommandLine, PeersAreTheBenchmarksOwn) {
   EXPECT_THAT(refusal("step", {"--compare", "gloo"}), HasSubstr("some of c10d, pytorch"));
 }
 
+TEST(BenchCommandLine, EachCollectiveHasWhatMeansSomethingThere) {
+  const auto scatter = std::get<CollectiveConfig>(parse("reduce-scatter", {"-c", "0", "--compare", "mpi"}));
+  EXPECT_EQ(scatter.collective, Collective::kReduceScatter);
+  EXPECT_EQ(scatter.check, 0);
+  EXPECT_FALSE(scatter.in_place);
+  EXPECT_EQ(std::get<CollectiveConfig>(parse("broadcast", {"-r", "2"})).root, 2);
+  EXPECT_TRUE(std::get<CollectiveConfig>(parse("broadcast", {})).in_place);
+  EXPECT_TRUE(std::get<CollectiveConfig>(parse("all-gather", {"--in-place"})).in_place);
+  EXPECT_THAT(refusal("all-gather", {"-r", "2"}), HasSubstr("--root"));
+  EXPECT_THAT(refusal("broadcast", {"--in-place=false"}), HasSubstr("--in-place"));
+  EXPECT_THAT(refusal("reduce-scatter", {"--buffers", "warm"}), HasSubstr("--buffers"));
+  EXPECT_THAT(refusal("reduce-scatter", {"--in-place", "--compare", "mpi"}),
+              HasSubstr("--in-place with --compare mpi"));
+}
+
 TEST(BenchCommandLine, WhatCannotBeIsRefusedByName) {
   EXPECT_THAT(refusal("all-reduce", {"--min-bytes", "2M", "--max-bytes", "1M"}),
               HasSubstr("--min-bytes: \"2M\" is more than --max-bytes \"1M\""));

@@ -33,8 +33,9 @@ TEST(CollectiveReport, BandwidthsAreNcclTests) {
 TEST(CollectiveReport, ARowHoldsEveryColumn) {
   std::istringstream words(format_row(row()));
   const std::vector<std::string> found{std::istream_iterator<std::string>(words), {}};
-  EXPECT_EQ(found, (std::vector<std::string>{"100000000", "25000000", "float32", "sum", "in", "gloo", "50000",
-                                             "2.00", "3.00", "3", "40000..70000", "5.00", "(4.00..6.00)"}));
+  EXPECT_EQ(found,
+            (std::vector<std::string>{"100000000", "25000000", "float32", "sum", "-1", "in", "gloo", "50000",
+                                      "2.00", "3.00", "3", "40000..70000", "5.00", "(4.00..6.00)"}));
 }
 
 TEST(CollectiveReport, AStreamHasNoWrongValuesAndOursNoRatio) {
@@ -47,15 +48,27 @@ TEST(CollectiveReport, AStreamHasNoWrongValuesAndOursNoRatio) {
 
 TEST(CollectiveReport, JsonAndCsvHoldTheSame) {
   const std::vector<CollectiveRow> rows = {row()};
-  const auto json = nlohmann::json::parse(collective_json({}, rows))["rows"][0];
+  const auto json = nlohmann::json::parse(collective_json({}, "all-gather", 1e-6, rows))["rows"][0];
   EXPECT_EQ(json["contender"], "gloo");
+  EXPECT_EQ(json["redop"], "sum");
   EXPECT_EQ(json["size_bytes"], 100'000'000);
   EXPECT_DOUBLE_EQ(json["time_us"]["median"], 50'000);
   EXPECT_DOUBLE_EQ(json["busbw_gb_per_s"], 3.0);
   EXPECT_EQ(json["wrong"], 3);
   EXPECT_DOUBLE_EQ(json["time_over_ours"]["max"], 6.0);
   EXPECT_THAT(collective_csv({}, rows),
-              HasSubstr("\ngloo,100000000,25000000,float32,sum,true,40000,50000,70000,2,3,3,4,5,6\n"));
+              HasSubstr("\ngloo,100000000,25000000,float32,sum,-1,true,40000,50000,70000,2,3,3,4,5,6\n"));
+}
+
+TEST(CollectiveReport, TheHarnesssShareIsOfTheQuickest) {
+  CollectiveRow quick = row();
+  quick.time_s.median = 1e-5;
+  EXPECT_DOUBLE_EQ(harness_share(1e-7, {row(), quick}), 0.01);
+  EXPECT_EQ(format_harness(1e-7, {row(), quick}),
+            "# the harness is 0.100 us of each of these times, 1 % at most\n");
+  const auto json = nlohmann::json::parse(collective_json({}, "broadcast", 1e-7, {quick}));
+  EXPECT_EQ(json["benchmark"], "broadcast");
+  EXPECT_DOUBLE_EQ(json["harness_us"], 0.1);
 }
 
 TEST(CollectiveReport, CountsWrongValuesOfAllRows) {
