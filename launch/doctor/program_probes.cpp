@@ -60,7 +60,7 @@ Finding probe_open_mpi(const std::string& path) {
                    "install the package openmpi-bin (Debian 12, Ubuntu 24.04)");
   }
   ChildProgram child({program->string(), "--version"}, current_environment());
-  const auto line = child.read_line(Clock::now() + std::chrono::seconds(1));
+  const auto line = child.read_line(Clock::now() + std::chrono::seconds(5));
   return judge_open_mpi(program->string(), line.value_or(""));
 }
 
