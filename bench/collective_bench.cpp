@@ -191,6 +191,7 @@ class Measurement {
       row.root = config_.collective == Collective::kBroadcast ? config_.root : -1;
       row.in_place = config_.in_place;
       row.time_s = spread_of(times[i]);
+      row.operations = (config_.warmup_iters + config_.iters) * operations_of_turn(bytes) * (warm_ ? 2 : 1);
       row.wire_bytes = ring_bytes(config_.collective, bytes, world_.world_size());
       if (config_.check != 0 && contenders_[i]->has_result()) row.wrong = all_wrong;
       if (i > 0) row.over_ours = ratio_spread(times[i], times[0]);

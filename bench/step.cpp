@@ -3,10 +3,12 @@
 #include <cstdio>
 #include <memory>
 #include <numeric>
+#include <stdexcept>
 
 #include "bench/config/text_values.h"
 #include "bench/peak_flops.h"
 #include "bench/peers/pytorch_twin.h"
+#include "bench/profiled_step.h"
 #include "bench/report/step_report.h"
 #include "bench/result_file.h"
 #include "bench/step_contender.h"
@@ -60,7 +62,12 @@ StepWork work_of(const StepConfig& config, const Workload& workload, double peak
 }  // namespace
 
 bool run_step_bench(const StepConfig& config, BenchWorld& world) {
+  if (!config.record_profile.empty() && world.world_size() > 1) {
+    throw std::invalid_argument("--record-profile: a profile is one rank's, and there are " +
+                                std::to_string(world.world_size()) + "; use --nproc-per-node 1");
+  }
   const ResultFile json(config.json, "--json", world.rank());
+  const ResultFile profile(config.record_profile, "--record-profile", world.rank());
   const bool shows = world.rank() == 0;
   std::unique_ptr<PytorchTwin> twin;
   if (compares_with_pytorch(config)) {
@@ -84,10 +91,13 @@ bool run_step_bench(const StepConfig& config, BenchWorld& world) {
       std::vector<std::string> names;
       for (const auto& contender : contenders) names.push_back(contender->name());
       tables.push_back(make_step_table(title, workload.steps, names, times, work, world.world_size()));
+      for (std::size_t i = 0; i < contenders.size(); ++i)
+        tables.back().rows[i].timeline = contenders[i]->timeline();
       if (shows) std::fputs(format_table(tables.back()).c_str(), stdout);
       std::fflush(stdout);
     }
     if (!complete) break;
+    if (!config.record_profile.empty()) profile.write(to_json_text(profile_step(workload)));
   }
   if (shows) std::fputs(step_legend().c_str(), stdout);
   json.write(step_json(world.facts(), tables));

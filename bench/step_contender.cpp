@@ -8,6 +8,8 @@
 #include "bench/peers/c10d_step.h"
 #include "bench/peers/pytorch_twin.h"
 #include "bench/report/step_report.h"
+#include "bench/stand_in.h"
+#include "bench/step_recorder.h"
 #include "bench/training_step.h"
 #include "comm/communication_hook.h"
 #include "comm/distributed_data_parallel.h"
@@ -91,6 +93,13 @@ DdpOptions ddp_options(const std::string& compress) {
   return options;
 }
 
+std::int64_t gradient_bytes(const Model& model) {
+  std::int64_t bytes = 0;
+  for (const at::Tensor& parameter : model.parameters())
+    bytes += static_cast<std::int64_t>(parameter.nbytes());
+  return bytes;
+}
+
 // DistributedDataParallel, with an optimizer on every rank or with the sharded one.
 class Parallel final : public InProcess {
  public:
@@ -98,7 +107,8 @@ class Parallel final : public InProcess {
       : name_(sharded ? kSharded : kAveraged),
         communicator_(world.communicator()),
         training_(workload, world.rank()),
-        ddp_(training_.model, communicator_, ddp_options(compress)) {
+        ddp_(training_.model, communicator_, ddp_options(compress)),
+        recorder_(ddp_.reducer(), gradient_bytes(*training_.model)) {
     if (!sharded) return;
     training_.optimizer =
         std::make_unique<ShardedOptimizer>("sgd", training_.model->parameters(),
@@ -107,11 +117,20 @@ class Parallel final : public InProcess {
   // The reducer has to outlive the optimizer.
   ~Parallel() override { training_.optimizer.reset(); }
   std::string name() const override { return name_; }
+  // Of the sharded update the parts mean other things: its communication is the optimizer's.
+  std::optional<StepTimeline> timeline() const override {
+    return name_ == kAveraged ? recorder_.median() : std::nullopt;
+  }
 
  protected:
   void step() override {
-    training_.backward([this](const at::Tensor& data) { return ddp_.forward(data); });
+    recorder_.begin_step();
+    const at::Tensor loss = training_.loss([this](const at::Tensor& data) { return ddp_.forward(data); });
+    recorder_.end_forward();
+    loss.backward();
+    recorder_.end_backward();
     training_.optimizer->step();
+    recorder_.end_step();
   }
   void settled() override { communicator_->barrier(); }
 
@@ -120,6 +139,38 @@ class Parallel final : public InProcess {
   CommunicatorPtr communicator_;
   TrainingStep training_;
   DistributedDataParallel<Model> ddp_;
+  StepRecorder recorder_;
+};
+
+// A recorded step, slept instead of computed, whose gradients are averaged for real.
+class Replayed final : public InProcess {
+ public:
+  Replayed(const StepProfile& profile, const BenchWorld& world)
+      : communicator_(world.communicator()),
+        stand_in_(std::make_shared<StandIn>(profile)),
+        ddp_(stand_in_, communicator_),
+        recorder_(ddp_.reducer(), profile.gradient_bytes()) {}
+  std::string name() const override { return kReplayed; }
+  std::optional<StepTimeline> timeline() const override { return recorder_.median(); }
+
+ protected:
+  void step() override {
+    recorder_.begin_step();
+    stand_in_->zero_grad_to_none();
+    const at::Tensor loss = ddp_.forward();
+    recorder_.end_forward();
+    loss.backward();
+    recorder_.end_backward();
+    stand_in_->sleep_as_optimizer();
+    recorder_.end_step();
+  }
+  void settled() override { communicator_->barrier(); }
+
+ private:
+  CommunicatorPtr communicator_;
+  std::shared_ptr<StandIn> stand_in_;
+  DistributedDataParallel<StandIn> ddp_;
+  StepRecorder recorder_;
 };
 
 class C10d final : public InProcess {
@@ -172,6 +223,8 @@ std::vector<std::unique_ptr<StepContender>> make_step_contenders(const StepConfi
     contenders.push_back(std::make_unique<Parallel>(workload, world, config.compress, /*sharded=*/false));
   if (contains(ours, kSharded))
     contenders.push_back(std::make_unique<Parallel>(workload, world, config.compress, /*sharded=*/true));
+  if (!config.replay.empty())
+    contenders.push_back(std::make_unique<Replayed>(read_step_profile(config.replay), world));
   if (contains(split_list(config.compare), kC10d)) {
     contenders.push_back(std::make_unique<C10d>(workload, world, compress));
   }

@@ -4,10 +4,12 @@
 #include <ATen/core/Tensor.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "bench/config/step_config.h"
+#include "bench/report/step_report.h"
 #include "bench/world.h"
 
 namespace lockstep {
@@ -22,6 +24,8 @@ class StepContender {
   // `settle_steps` training steps that nobody times, then `steps` that are timed. Returns the seconds of this
   // rank: one number for all of them, or one for each step where the ranks met before each. Collective.
   virtual std::vector<double> take_turn(int settle_steps, int steps) = 0;
+  // Where a step's time went on this rank, for those who can tell.
+  virtual std::optional<StepTimeline> timeline() const { return std::nullopt; }
 };
 
 // Those of `config`, with the model and the batch of `workload`: ours, c10d, and PyTorch's two, whose `twin`

@@ -83,9 +83,13 @@ double TrainingStep::count_flop() {
   return kForwardAndBackward * counter.flop();
 }
 
-void TrainingStep::backward(const std::function<at::Tensor(const at::Tensor&)>& forward) {
+at::Tensor TrainingStep::loss(const std::function<at::Tensor(const at::Tensor&)>& forward) {
   optimizer->zero_grad();
-  model->loss(forward(data), target).backward();
+  return model->loss(forward(data), target);
+}
+
+void TrainingStep::backward(const std::function<at::Tensor(const at::Tensor&)>& forward) {
+  loss(forward).backward();
 }
 
 }  // namespace lockstep

@@ -33,7 +33,9 @@ struct TrainingStep {
   // pass does.
   double count_flop();
 
-  // Drops the gradients, computes the loss of `forward`'s logits, and goes back.
+  // Drops the gradients, and computes the loss of `forward`'s logits.
+  at::Tensor loss(const std::function<at::Tensor(const at::Tensor&)>& forward);
+  // The same, and goes back.
   void backward(const std::function<at::Tensor(const at::Tensor&)>& forward);
 
  private:

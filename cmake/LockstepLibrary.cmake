@@ -1,6 +1,8 @@
-# lockstep_add_library(NAME [NO_TORCH] HEADERS ... SOURCES ... [PUBLIC libs ...] [PRIVATE libs ...])
+# lockstep_add_library(NAME [NO_TORCH] [NO_UNITY] HEADERS ... SOURCES ... [PUBLIC libs ...] [PRIVATE libs ...])
 # One static library per folder: target lockstep_NAME, alias lockstep::NAME, headers installed under
 # include/lockstep/<path in the source tree>. Public headers name LibTorch and the standard library only.
+# With CMAKE_UNITY_BUILD, which scripts/setup sets, its files are compiled in batches, which read LibTorch's headers once; not
+# so with NO_UNITY, for files whose unnamed namespaces use the same names.
 # Header-only libraries among PRIVATE are needed to compile, not to link, so the installed package does without them.
 include(GNUInstallDirs)
 
@@ -22,11 +24,14 @@ function(lockstep_precompile_if_sanitized target)
 endfunction()
 
 function(lockstep_add_library name)
-  cmake_parse_arguments(arg "NO_TORCH" "" "HEADERS;SOURCES;PUBLIC;PRIVATE" ${ARGN})
+  cmake_parse_arguments(arg "NO_TORCH;NO_UNITY" "" "HEADERS;SOURCES;PUBLIC;PRIVATE" ${ARGN})
   set(target lockstep_${name})
   add_library(${target} STATIC ${arg_SOURCES})
   add_library(lockstep::${name} ALIAS ${target})
   set_target_properties(${target} PROPERTIES EXPORT_NAME ${name})
+  if(arg_NO_UNITY)
+    set_target_properties(${target} PROPERTIES UNITY_BUILD OFF)
+  endif()
   target_sources(${target} PUBLIC FILE_SET HEADERS BASE_DIRS "${PROJECT_SOURCE_DIR}" FILES ${arg_HEADERS})
   target_include_directories(${target} PUBLIC
     "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>"

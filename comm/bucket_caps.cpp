@@ -4,6 +4,8 @@
 #include <cmath>
 #include <stdexcept>
 
+#include "comm/bucket_timeline.h"
+
 namespace lockstep {
 namespace {
 
@@ -38,18 +40,7 @@ LinkModel fit_link(const std::vector<std::pair<std::int64_t, double>>& bytes_and
 
 double exposed_communication_s(const std::vector<GradientArrival>& arrivals, const LinkModel& link,
                                std::int64_t first_bytes, std::int64_t rest_bytes) {
-  double link_free_s = 0.0;
-  std::int64_t cap = first_bytes;
-  std::int64_t filled = 0;
-  for (std::size_t i = 0; i < arrivals.size(); ++i) {
-    filled += arrivals[i].bytes;
-    if (filled < cap && i + 1 < arrivals.size()) continue;
-    link_free_s = std::max(link_free_s, arrivals[i].ready_s) + link.latency_s +
-                  static_cast<double>(filled) * link.s_per_byte;
-    filled = 0;
-    cap = rest_bytes;
-  }
-  return link_free_s - arrivals.back().ready_s;
+  return bucket_timeline(arrivals, link, first_bytes, rest_bytes).back().end_s - arrivals.back().ready_s;
 }
 
 BucketCaps choose_bucket_caps(const std::vector<GradientArrival>& arrivals, const LinkModel& link) {

@@ -19,7 +19,7 @@ namespace {
 constexpr std::uint32_t kSlots = 16;  // collectives that may be announced and not done
 constexpr std::size_t kReasonBytes = 1024;
 constexpr long kSleepMs = 50;  // between two looks at whether anybody is still there
-constexpr std::int64_t kLine = 64;
+constexpr std::int64_t kCacheLine = 64;
 
 void relax() {
 #if defined(__x86_64__)
@@ -38,7 +38,7 @@ int usable_cores() {
 struct Slot {
   CollectiveSignature signature;
   SharedMemory::Offset place;
-  alignas(kLine) std::byte payload[kInlineBytes];
+  alignas(kCacheLine) std::byte payload[kInlineBytes];
 };
 
 }  // namespace
@@ -51,7 +51,7 @@ struct SharedControl {
   SharedFlag filled;  // stages
   SharedFlag reduced;
   SharedFlag consumed;
-  alignas(kLine) std::atomic<std::uint32_t> gave_up;
+  alignas(kCacheLine) std::atomic<std::uint32_t> gave_up;
   char reason[kReasonBytes];
   Slot slots[kSlots];
   alignas(4096) std::byte staging[kStages][kStageBytes];

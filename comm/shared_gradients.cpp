@@ -13,7 +13,7 @@ namespace lockstep {
 namespace {
 
 constexpr std::int64_t kTileBytes = 16 << 10;  // stays in the first-level cache on the way to its visitor
-constexpr std::int64_t kLine = 64;
+constexpr std::int64_t kCacheLineBytes = 64;
 
 std::vector<std::int64_t> sizes_of(const std::vector<at::Tensor>& parameters) {
   std::vector<std::int64_t> bytes;
@@ -64,7 +64,9 @@ SharedGradients::SharedGradients(std::vector<at::Tensor> parameters,
 void SharedGradients::make_small_slots(std::vector<at::Tensor>& slots) const {
   const auto slot_bytes = [](const at::Tensor& parameter) -> std::int64_t {
     const auto bytes = static_cast<std::int64_t>(parameter.nbytes());
-    return bytes < GradientMemory::kSmallestBytes ? (bytes + kLine - 1) / kLine * kLine : 0;
+    return bytes < GradientMemory::kSmallestBytes
+               ? (bytes + kCacheLineBytes - 1) / kCacheLineBytes * kCacheLineBytes
+               : 0;
   };
   std::int64_t all_bytes = 0;
   for (const at::Tensor& parameter : parameters_) all_bytes += slot_bytes(parameter);

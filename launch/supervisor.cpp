@@ -43,8 +43,12 @@ std::vector<char*> to_pointers(std::vector<std::string>& texts) {
 
 // Between fork and exec: only calls that are safe there.
 [[noreturn]] void become(char** argv, char** environment, const SupervisedJob& job, const sigset_t& mask,
-                         pid_t parent, int error_pipe) {
+                         pid_t parent, int error_pipe, int output) {
   setsid();
+  if (output >= 0) {
+    dup2(output, STDOUT_FILENO);
+    dup2(output, STDERR_FILENO);
+  }
   prctl(PR_SET_PDEATHSIG, job.direct ? SIGKILL : SIGTERM);
   if (getppid() != parent) {  // it died before that took hold
     _exit(127);
@@ -73,14 +77,22 @@ pid_t start(const SupervisedJob& job, const sigset_t& mask) {
   if (pipe2(error_pipe.data(), O_CLOEXEC) != 0) {
     fail(errno, "pipe");
   }
+  const int output =
+      job.output.empty() ? -1 : open(job.output.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (!job.output.empty() && output < 0) {
+    fail(errno, job.output.string());
+  }
   const pid_t parent = getpid();
   const pid_t child = fork();
   if (child == 0) {
     become(const_cast<char**>(argv.data()), const_cast<char**>(environment.data()), job, mask, parent,
-           error_pipe[1]);
+           error_pipe[1], output);
   }
   const int fork_error = errno;
   close(error_pipe[1]);
+  if (output >= 0) {
+    close(output);
+  }
   int error = 0;
   const bool failed = child >= 0 && read(error_pipe[0], &error, sizeof(error)) == sizeof(error);
   close(error_pipe[0]);

@@ -13,11 +13,12 @@ namespace lockstep {
 
 struct SupervisedJob {
   JobCommand command;
-  bool direct = false;  // one rank without mpirun: signals go to its process group
-  int world_size = 1;
-  std::filesystem::path exit_dir;               // where ranks note that they have started
+  bool direct = false;             // one rank without mpirun: signals go to its process group
+  int world_size = 1;              // 0: nobody notes a start, so that it is told of a pause at once
+  std::filesystem::path exit_dir;  // where ranks note that they have started
   std::function<void(const std::string&)> say;  // one line for the user
   std::string on_first_signal = {};             // what is said then
+  std::filesystem::path output = {};            // a file for its output and errors; empty: ours
 };
 
 struct JobStatus {

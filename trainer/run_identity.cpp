@@ -45,7 +45,7 @@ Identity circumstances(const TrainConfig& config) {
 
 namespace {
 
-std::string list_differences(const Identity& saved, const Identity& current, bool unknown_counts) {
+std::string describe_differences(const Identity& saved, const Identity& current, bool unknown_counts) {
   std::string differences;
   for (const auto& [name, value] : current) {
     const auto found = std::find_if(saved.begin(), saved.end(),
@@ -61,11 +61,11 @@ std::string list_differences(const Identity& saved, const Identity& current, boo
 }  // namespace
 
 std::string list_differences(const Identity& saved, const Identity& current) {
-  return list_differences(saved, current, /*unknown_counts=*/false);
+  return describe_differences(saved, current, /*unknown_counts=*/false);
 }
 
 void check_identity(const Identity& saved, const Identity& current) {
-  const std::string differences = list_differences(saved, current, /*unknown_counts=*/true);
+  const std::string differences = describe_differences(saved, current, /*unknown_counts=*/true);
   if (!differences.empty()) {
     throw DataError("the checkpoint is of another run: " + differences +
                     " (go on as before, choose another --run-dir, or start over with --fresh, which keeps "

@@ -48,6 +48,7 @@ const std::vector<BenchSummary>& benches() {
       {name_of(Collective::kAllGather), "The same of an all-gather"},
       {name_of(Collective::kBroadcast), "The same of a broadcast"},
       {"step", "Time of a training step: local, with averaged gradients, with the sharded update"},
+      {kScalingBench, "Both over ranks and links, what follows for more ranks, and a report"},
   };
   return table;
 }
@@ -90,6 +91,10 @@ std::vector<HelpEntry> bench_help_entries(const std::string& bench) {
 }
 
 BenchConfig resolve_bench_config(const std::string& bench, const std::vector<Flag>& flags) {
+  if (bench == kScalingBench) {
+    throw std::invalid_argument(std::string(kScalingBench) +
+                                " has no ranks of its own; start it as lockstep bench scaling");
+  }
   if (const auto collective = find_collective(bench))
     return resolve(collective_options(*collective), flags, defaults_of(*collective));
   return resolve(step_options(), flags);

@@ -21,6 +21,10 @@ struct BenchSummary {
 };
 const std::vector<BenchSummary>& benches();
 
+// The one that has no ranks of its own: it runs the others, and its command line is another
+// (bench/config/scaling_config.h).
+inline constexpr const char* kScalingBench = "scaling";
+
 // The first of `arguments`, which must be a benchmark's name. Throws std::invalid_argument with the nearest
 // one.
 std::string bench_name(const std::vector<std::string>& arguments);

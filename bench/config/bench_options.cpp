@@ -4,6 +4,7 @@
 #include <iterator>
 #include <limits>
 #include <stdexcept>
+#include <utility>
 
 #include "bench/config/text_values.h"
 
@@ -178,6 +179,14 @@ const std::vector<Option<StepConfig>>& step_options() {
          integer_between(1, 4096)},
         {"python", kHow, &C::python, "FILE", "Python interpreter with PyTorch for --compare pytorch",
          any_line(), "the one Lockstep was built with, else python3"},
+        {"record-profile", kLeaves, &C::record_profile, "FILE",
+         "Write when each gradient of the workload is ready, and how long forward, backward and optimizer "
+         "take; on one rank",
+         any_line()},
+        {"replay", kWhat, &C::replay, "FILE",
+         "Add the contender replayed: such a profile, slept instead of computed, its gradients averaged by "
+         "DistributedDataParallel",
+         any_line()},
     };
     append_setting(options);
     return options;
@@ -203,7 +212,14 @@ void check_contradictions(const StepConfig& config) {
   if (split_list(config.contenders).empty()) {
     throw std::invalid_argument("--contenders: at least one of alone, local, averaged, sharded is needed");
   }
-  workloads_of(config);
+  const std::size_t workloads = workloads_of(config).size();
+  for (const auto& [file, option] :
+       {std::pair(&config.record_profile, "--record-profile"), std::pair(&config.replay, "--replay")}) {
+    if (file->empty() || workloads == 1) continue;
+    throw std::invalid_argument(std::string(option) +
+                                ": a profile is of one workload, and --workload names " +
+                                std::to_string(workloads) + "; name one");
+  }
 }
 
 }  // namespace lockstep

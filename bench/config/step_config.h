@@ -27,7 +27,9 @@ struct StepConfig : BenchSetting {
   std::string contenders = "alone,local,averaged,sharded";
   std::string compress = "none";  // none | fp16: what gradients travel as, ours and the peers'
   int num_threads = 1;
-  std::string python;  // interpreter for --compare pytorch; empty: found
+  std::string python;          // interpreter for --compare pytorch; empty: found
+  std::string record_profile;  // a file for one rank's gradient-ready times; empty: none
+  std::string replay;          // such a file: a contender that sleeps in place of computing; empty: none
 
   static constexpr const char* kPeers[] = {"c10d", "pytorch"};
 };

@@ -102,7 +102,9 @@ std::string collective_json(const RunFacts& facts, const std::string& benchmark,
                                     {"type", row.dtype},
                                     {"redop", row.redop},
                                     {"in_place", row.in_place},
+                                    {"operations", row.operations},
                                     {"time_us", spread_json(row.time_s, kMicro)},
+                                    {"cpu_us", row.cpu_s * kMicro},
                                     {"algbw_gb_per_s", row.algorithm_bandwidth()},
                                     {"busbw_gb_per_s", row.bus_bandwidth()}};
     if (row.root >= 0) entry["root"] = row.root;

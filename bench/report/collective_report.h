@@ -20,8 +20,9 @@ struct CollectiveRow {
   std::string redop = "sum";  // or none
   int root = -1;              // of a broadcast
   bool in_place = true;
-  Spread time_s;          // of one operation; of each round the slowest rank's
-  double wire_bytes = 0;  // that a ring sends per rank: what bus bandwidth is counted from
+  Spread time_s;                // of one operation; of each round the slowest rank's
+  std::int64_t operations = 0;  // in all, warm-up included
+  double wire_bytes = 0;        // that a ring sends per rank: what bus bandwidth is counted from
   std::optional<std::int64_t>
       wrong;  // elements, over all rounds and ranks; none: it computes nothing, or nobody looked
   std::optional<Spread> over_ours;  // its time ÷ ours, round by round; none for ours

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 namespace lockstep {
 namespace {
@@ -34,6 +35,36 @@ void add_throughput(nlohmann::ordered_json& json, const StepThroughput& throughp
   json["flop_per_s_of_a_rank"] = throughput.flop_per_s;
   json["peak_share"] = throughput.peak_share;
   add_spread(json, "scaling_efficiency", throughput.efficiency);
+}
+
+// The batch is in memory, so that data take no part.
+std::string format_parts(const std::string& contender, const StepTimeline& timeline) {
+  std::string text = "  a step of " + contender + ":";
+  for (const auto& [name, seconds] :
+       {std::pair("forward", timeline.forward_s), std::pair("backward", timeline.backward_s),
+        std::pair("exposed communication", timeline.exposed_s),
+        std::pair("optimizer", timeline.optimizer_s)}) {
+    std::array<char, 96> part{};
+    std::snprintf(part.data(), part.size(), "%s %s %.2f ms (%.1f %%)", text.back() == ':' ? "" : ",", name,
+                  seconds * 1e3, timeline.step_s() > 0 ? seconds / timeline.step_s() * 100 : 0.0);
+    text += part.data();
+  }
+  return text + "\n";
+}
+
+nlohmann::ordered_json to_json(const StepTimeline& timeline) {
+  nlohmann::ordered_json json = {{"forward_ms", timeline.forward_s * 1e3},
+                                 {"backward_ms", timeline.backward_s * 1e3},
+                                 {"exposed_communication_ms", timeline.exposed_s * 1e3},
+                                 {"optimizer_ms", timeline.optimizer_s * 1e3},
+                                 {"buckets", nlohmann::ordered_json::array()}};
+  for (const BucketSpan& bucket : timeline.buckets) {
+    json["buckets"].push_back({{"bytes", bucket.bytes},
+                               {"ready_ms", bucket.ready_s * 1e3},
+                               {"begin_ms", bucket.begin_s * 1e3},
+                               {"end_ms", bucket.end_s * 1e3}});
+  }
+  return json;
 }
 
 }  // namespace
@@ -94,7 +125,11 @@ std::string format_table(const StepTable& table) {
     names.push_back(row.contender);
     throughputs.push_back(*row.throughput);
   }
-  return throughputs.empty() ? text : text + format_throughput(table.work, names, throughputs);
+  if (!throughputs.empty()) text += format_throughput(table.work, names, throughputs);
+  for (const StepRow& row : table.rows) {
+    if (row.timeline) text += format_parts(row.contender, *row.timeline);
+  }
+  return text;
 }
 
 std::string step_legend() {
@@ -128,6 +163,7 @@ std::string step_json(const RunFacts& facts, const std::vector<StepTable>& table
                  row.pytorch_over);
       add_spread(one, "c10d_over_this", row.c10d_over);
       if (row.throughput) add_throughput(one, *row.throughput, table.work);
+      if (row.timeline) one["timeline"] = to_json(*row.timeline);
       entry["contenders"].push_back(std::move(one));
     }
     json["workloads"].push_back(std::move(entry));

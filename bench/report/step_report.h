@@ -9,19 +9,33 @@
 #include "bench/report/run_facts.h"
 #include "bench/report/statistics.h"
 #include "bench/report/step_throughput.h"
+#include "comm/bucket_timeline.h"
 
 namespace lockstep {
 
+// Where a step's time goes, on rank 0, and when its buckets travelled.
+struct StepTimeline {
+  double forward_s = 0.0;
+  double backward_s = 0.0;  // without what comes next
+  double exposed_s = 0.0;   // waiting for other ranks at the end of the backward pass
+  double optimizer_s = 0.0;
+  std::vector<BucketSpan> buckets;  // all gradients in one where ranks share memory
+
+  double step_s() const { return forward_s + backward_s + exposed_s + optimizer_s; }
+};
+
 // One contender's step on one workload.
 struct StepRow {
-  std::string contender;  // "alone", "local", "averaged", "sharded", "c10d", "pytorch local" or "pytorch ddp"
+  std::string contender;  // "alone", "local", "averaged", "sharded", "replayed", "c10d", "pytorch local",
+                          // "pytorch ddp"
   Spread time_s;          // of one step; of each round the slowest rank's mean over a turn
   std::optional<Spread> over_local;  // ÷ its own local step, round by round; none for a local step
   // PyTorch's ÷ this one (its DDP step, for a local step its local one) and c10d's ÷ this one, round by
   // round;
   std::optional<Spread> pytorch_over;
   std::optional<Spread> c10d_over;
-  std::optional<StepThroughput> throughput;  // none where nobody said what there was to do
+  std::optional<StepThroughput> throughput = {};  // none where nobody said what there was to do
+  std::optional<StepTimeline> timeline = {};  // of a step of median length; of ours that average gradients
 };
 
 struct StepTable {
@@ -48,6 +62,7 @@ inline constexpr const char* kAlone = "alone";
 inline constexpr const char* kLocal = "local";
 inline constexpr const char* kAveraged = "averaged";
 inline constexpr const char* kSharded = "sharded";
+inline constexpr const char* kReplayed = "replayed";
 inline constexpr const char* kC10d = "c10d";
 inline constexpr const char* kPytorchLocal = "pytorch local";
 inline constexpr const char* kPytorchDdp = "pytorch ddp";

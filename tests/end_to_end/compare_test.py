@@ -3,10 +3,9 @@
 import json
 import os
 import shutil
-import sys
 import unittest
 
-from run import BIN, REFERENCE, RunTest, newest_checkpoint, run
+from run import BIN, RunTest, newest_checkpoint, pytorch_ddp, run
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -89,10 +88,8 @@ class CompareTest(RunTest):
 
     def test_a_pytorch_script_laid_beside_a_run(self):
         losses, hashes = self.folder / "losses.jsonl", self.folder / "hashes.jsonl"
-        reference = run([sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", 2, "--master-port",
-                         20000 + os.getpid() % 20000, REFERENCE / "ddp_training.py", "--model", "mlp", "--batch-size", 16,
-                         "--steps", 6, "--out", self.folder / "w.safetensors", "--losses", losses, "--hashes", hashes])
-        self.assertEqual(reference.returncode, 0, reference.stderr)
+        pytorch_ddp(2, "--model", "mlp", "--batch-size", 16, "--steps", 6, "--out", self.folder / "w.safetensors", "--losses", losses,
+                    "--hashes", hashes)
         self.train("a", 2, *SMALL)
         self.assertIn("losses   equal in 6 steps", self.compare(self.folder / "a", losses, expect=0))
         self.assertIn("hashes   equal in 6 steps", self.compare(self.folder / "a", hashes, expect=0))

@@ -2,10 +2,9 @@
 
 import json
 import os
-import sys
 import unittest
 
-from run import BIN, REFERENCE, RunTest, newest_checkpoint, records, run
+from run import BIN, RunTest, newest_checkpoint, pytorch_ddp, records, run
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -17,11 +16,8 @@ RANKS = int(os.environ.get("LOCKSTEP_EXCHANGE_RANKS", "2"))
 class ExchangeTest(RunTest):
     def python(self, name, steps, *options):
         """Steps of the reference script; its checkpoint NAME.pt and losses NAME.jsonl."""
-        result = run([sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", RANKS, "--master-port",
-                      20000 + os.getpid() % 20000, REFERENCE / "ddp_training.py", "--model", "mlp", "--batch-size", 16, "--steps",
-                      steps, "--out", self.folder / f"{name}.safetensors", "--losses", self.folder / f"{name}.jsonl",
-                      "--checkpoint", self.folder / f"{name}.pt", *options])
-        self.assertEqual(result.returncode, 0, result.stderr)
+        pytorch_ddp(RANKS, "--model", "mlp", "--batch-size", 16, "--steps", steps, "--out", self.folder / f"{name}.safetensors",
+                    "--losses", self.folder / f"{name}.jsonl", "--checkpoint", self.folder / f"{name}.pt", *options)
         return [json.loads(line) for line in (self.folder / f"{name}.jsonl").read_text().splitlines()]
 
     def export(self, name, to, *options):

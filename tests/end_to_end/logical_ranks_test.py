@@ -2,10 +2,9 @@
 
 import json
 import os
-import sys
 import unittest
 
-from run import REFERENCE, RunTest, command, model_digest, newest_checkpoint, records, run
+from run import RunTest, command, model_digest, newest_checkpoint, pytorch_ddp, records, run
 
 import torch
 from safetensors.torch import load_file
@@ -20,10 +19,8 @@ class LogicalRanksTest(RunTest):
 
     def test_a_pytorch_run_of_four_ranks_is_replayed_on_two_and_on_one(self):
         losses, weights = self.folder / "losses.jsonl", self.folder / "weights.safetensors"
-        reference = run([sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", 4, "--master-port",
-                         20000 + os.getpid() % 20000, REFERENCE / "ddp_training.py", "--model", "convnet", "--optimizer", "adamw",
-                         "--steps", 8, "--batch-size", 8, "--seed", 7, "--out", weights, "--losses", losses])
-        self.assertEqual(reference.returncode, 0, reference.stderr)
+        pytorch_ddp(4, "--model", "convnet", "--optimizer", "adamw", "--steps", 8, "--batch-size", 8, "--seed", 7, "--out", weights,
+                    "--losses", losses)
         expected = load_file(weights)
         for ranks in (2, 1):
             self.train(f"on-{ranks}", ranks, *CONVNET, "--lr", "0.01", "--max-steps", "8", "--logical-world-size", "4",

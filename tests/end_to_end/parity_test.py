@@ -8,10 +8,9 @@ import gzip
 import json
 import os
 import pathlib
-import sys
 import unittest
 
-from run import REFERENCE, RunTest, newest_checkpoint, records, run
+from run import RunTest, newest_checkpoint, pytorch_ddp, records
 
 import torch
 from safetensors.torch import load_file
@@ -30,10 +29,8 @@ class ParityTest(RunTest):
             losses, weights = self.folder / f"{name}.jsonl", self.folder / f"{name}.safetensors"
             shared = ["--model", model, "--optimizer", optimizer, "--lr", lr, "--momentum", 0.9, "--batch-size", batch_size,
                       "--comm-hook", comm_hook, "--seed", 42, "--sequence-length", 31]
-            reference = run([sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", ranks, "--master-port",
-                             20000 + os.getpid() % 20000, REFERENCE / "ddp_training.py", *shared, "--steps", steps,
-                             "--data", TEXT if has_tokens else self.pictures, "--out", weights, "--losses", losses], timeout=timeout)
-            self.assertEqual(reference.returncode, 0, reference.stderr)
+            pytorch_ddp(ranks, *shared, "--steps", steps, "--data", TEXT if has_tokens else self.pictures, "--out", weights,
+                        "--losses", losses)
             self.train(name, ranks, *shared, "--data", TEXT if has_tokens else "fashion-mnist", "--max-steps", steps,
                        "--max-epochs", steps, "--log-every-n-steps", 1, timeout=timeout)
 

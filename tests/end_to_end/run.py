@@ -1,10 +1,12 @@
 """Starting the real programs, and reading what they leave behind. Needs LOCKSTEP_BIN and LOCKSTEP_VENV (ctest sets both)."""
 
+import atexit
 import hashlib
 import json
 import os
 import pathlib
 import subprocess
+import sys
 import tempfile
 import unittest
 
@@ -25,6 +27,24 @@ def command(run_dir, ranks, *options):
 def run(arguments, timeout=240, **more):
     return subprocess.run(list(map(str, arguments)), capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL,
                           **more)
+
+
+_ddp_ranks = None  # the process that forks the ranks of PyTorch's runs
+
+
+def pytorch_ddp(ranks, *arguments):
+    """Runs tests/reference/ddp_training.py on that many ranks, as torchrun would but without importing torch for each."""
+    global _ddp_ranks
+    if _ddp_ranks is None:
+        _ddp_ranks = subprocess.Popen([sys.executable, REFERENCE / "ddp_ranks.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                      text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+        atexit.register(_ddp_ranks.communicate)
+    with tempfile.NamedTemporaryFile("r", prefix="lockstep-test-", suffix=".stderr") as stderr:
+        print(json.dumps({"ranks": ranks, "arguments": [str(argument) for argument in arguments], "stderr": stderr.name}),
+              file=_ddp_ranks.stdin, flush=True)
+        answer = json.loads(_ddp_ranks.stdout.readline())
+        if answer["status"] != 0:
+            raise AssertionError(f"PyTorch DDP's run ended with status {answer['status']}:\n{stderr.read()}")
 
 
 def records(run_dir, kind):

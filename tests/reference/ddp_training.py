@@ -15,6 +15,7 @@ import argparse
 import gzip
 import itertools
 import json
+import os
 import pathlib
 import sys
 
@@ -198,6 +199,10 @@ def main():
             torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "scheduler": scheduler.state_dict(),
                         "step": step}, args.checkpoint)
     dist.destroy_process_group()
+    # Not by returning: the Reducer's destructor would join Gloo's thread with the GIL held, and that thread may want the GIL.
+    sys.stdout.flush()
+    os._exit(0)
 
 
-main()
+if __name__ == "__main__":
+    main()

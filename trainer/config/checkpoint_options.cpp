@@ -8,7 +8,6 @@
 namespace lockstep {
 namespace {
 
-constexpr double kUnbounded = std::numeric_limits<double>::max();
 constexpr double kMostMinutes = 1e6;  // nearly two years
 constexpr int kMostRetries = 20;      // the last wait is then of six days
 

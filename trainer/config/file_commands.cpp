@@ -1,7 +1,6 @@
 #include "trainer/config/file_commands.h"
 
 #include <filesystem>
-#include <limits>
 #include <stdexcept>
 
 #include "sampler/data_error.h"
@@ -13,7 +12,6 @@ namespace lockstep {
 namespace {
 
 constexpr const char* kGroup = "Options";
-constexpr std::int64_t kMostInt64 = std::numeric_limits<std::int64_t>::max();
 
 Rule newest_or_step() {
   return {"-1 (the newest) or a step from 0", integer_between(-1, kMostInt64).accepts};

@@ -2,14 +2,11 @@
 
 #include <algorithm>
 #include <charconv>
-#include <limits>
 #include <stdexcept>
 
 namespace lockstep {
 namespace {
 
-constexpr std::int64_t kMostInt64 = std::numeric_limits<std::int64_t>::max();
-constexpr double kUnbounded = std::numeric_limits<double>::max();
 constexpr const char* kSchedule = "Learning-rate schedule";
 
 const std::vector<std::string> kSchedules = {"constant", "step",   "multi-step", "exponential",

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <string>
 #include <variant>
 #include <vector>
@@ -18,6 +19,10 @@ struct Rule {
   std::string allowed;
   std::function<bool(const OptionValue&)> accepts;
 };
+
+// Bounds that bound nothing.
+inline constexpr std::int64_t kMostInt64 = std::numeric_limits<std::int64_t>::max();
+inline constexpr double kUnbounded = std::numeric_limits<double>::max();
 
 Rule true_or_false();
 Rule integer_between(std::int64_t least, std::int64_t most);

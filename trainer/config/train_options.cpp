@@ -13,10 +13,8 @@
 namespace lockstep {
 namespace {
 
-constexpr std::int64_t kMostInt64 = std::numeric_limits<std::int64_t>::max();
 constexpr std::int64_t kMostInt = std::numeric_limits<int>::max();
 constexpr std::int64_t kMostThreads = 4096;
-constexpr double kUnbounded = std::numeric_limits<double>::max();
 constexpr double kLongestTimeoutS = 1e6;  // 11 days; a longer wait for a peer is a typing error
 
 constexpr const char* kWhat = "Model and data";

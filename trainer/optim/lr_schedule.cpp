@@ -174,21 +174,21 @@ std::unique_ptr<LrSchedule> make(const LrScheduleOptions& options, double base_l
   }
 }
 
-struct Entry {
+struct ScheduleKind {
   const char* name;
   bool has_length;
   std::unique_ptr<LrSchedule> (*make)(const LrScheduleOptions& options, double base_lr);
 };
 
 constexpr std::array kSchedules{
-    Entry{"constant", false, make<Constant>},    Entry{"step", false, make<Step>},
-    Entry{"multi-step", false, make<MultiStep>}, Entry{"exponential", false, make<Exponential>},
-    Entry{"linear", true, make<Linear>},         Entry{"cosine", true, make<Cosine>},
-    Entry{"polynomial", true, make<Polynomial>}, Entry{"one-cycle", true, make<OneCycle>},
+    ScheduleKind{"constant", false, make<Constant>},    ScheduleKind{"step", false, make<Step>},
+    ScheduleKind{"multi-step", false, make<MultiStep>}, ScheduleKind{"exponential", false, make<Exponential>},
+    ScheduleKind{"linear", true, make<Linear>},         ScheduleKind{"cosine", true, make<Cosine>},
+    ScheduleKind{"polynomial", true, make<Polynomial>}, ScheduleKind{"one-cycle", true, make<OneCycle>},
 };
 
 std::unique_ptr<LrSchedule> make_schedule(const LrScheduleOptions& options, double base_lr) {
-  for (const Entry& entry : kSchedules) {
+  for (const ScheduleKind& entry : kSchedules) {
     if (options.name != entry.name) continue;
     if (entry.has_length && options.length < 1) {
       throw std::invalid_argument(

@@ -1,0 +1,1 @@
+lockstep_add_test(bucket_caps_test SOURCES bucket_caps_test.cpp bucket_timeline_test.cpp LIBRARIES lockstep::bucket_caps)
