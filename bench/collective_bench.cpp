@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <ctime>
 #include <stdexcept>
 
 #include "bench/config/text_values.h"
@@ -25,6 +26,13 @@ std::int64_t operations_of_turn(std::int64_t bytes) {
 
 std::int64_t slot_elements(std::int64_t bytes, std::int64_t element_bytes) {
   return (bytes + kSlotAlignment - 1) / kSlotAlignment * kSlotAlignment / element_bytes;
+}
+
+// Of all threads of this process, the kernel's work for them included.
+std::int64_t process_cpu_ns() {
+  timespec now{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+  return static_cast<std::int64_t>(now.tv_sec) * 1'000'000'000 + now.tv_nsec;
 }
 
 // The memory of one contender at one size: a slot for each operation of a turn. A reduce-scatter's output and
@@ -88,10 +96,11 @@ class Measurement {
     for (std::size_t i = 0; i < n; ++i) slots[i] = make_slots(outputs_[i], inputs_[i], bytes);
     std::vector<std::vector<double>> times(n);
     std::vector<std::int64_t> wrong(n, 0);
+    cpu_ns_.assign(n, 0);
     for (int round = -config_.warmup_iters; round < config_.iters; ++round) {
       for (std::size_t turn = 0; turn < n; ++turn) {
         const std::size_t i = (turn + static_cast<std::size_t>(round + config_.warmup_iters)) % n;
-        const double seconds = take_turn(*contenders_[i], slots[i]);
+        const double seconds = take_turn(*contenders_[i], slots[i], cpu_ns_[i]);
         if (config_.check != 0 && contenders_[i]->has_result()) wrong[i] += check(slots[i]);
         if (round >= 0) times[i].push_back(seconds);
       }
@@ -118,13 +127,15 @@ class Measurement {
     return slots;
   }
 
-  // Seconds of one operation.
-  double take_turn(CollectiveContender& contender, const Slots& slots) {
+  // Seconds of one operation; `cpu_ns` grows by what all of them took.
+  double take_turn(CollectiveContender& contender, const Slots& slots, std::int64_t& cpu_ns) {
     prepare(contender, slots);
     world_.communicator()->barrier();
+    const std::int64_t cpu_begin_ns = process_cpu_ns();
     const auto begin = Clock::now();
     for (std::size_t k = 0; k < slots.outputs.size(); ++k) contender.run(slots.outputs[k], slots.inputs[k]);
     const std::chrono::duration<double> elapsed = Clock::now() - begin;
+    cpu_ns += process_cpu_ns() - cpu_begin_ns;
     return elapsed.count() / static_cast<double>(slots.outputs.size());
   }
 
@@ -191,7 +202,9 @@ class Measurement {
       row.root = config_.collective == Collective::kBroadcast ? config_.root : -1;
       row.in_place = config_.in_place;
       row.time_s = spread_of(times[i]);
-      row.operations = (config_.warmup_iters + config_.iters) * operations_of_turn(bytes) * (warm_ ? 2 : 1);
+      const std::int64_t timed = (config_.warmup_iters + config_.iters) * operations_of_turn(bytes);
+      row.operations = timed * (warm_ ? 2 : 1);
+      row.cpu_s = static_cast<double>(world_.total(cpu_ns_[i])) * 1e-9 / static_cast<double>(timed);
       row.wire_bytes = ring_bytes(config_.collective, bytes, world_.world_size());
       if (config_.check != 0 && contenders_[i]->has_result()) row.wrong = all_wrong;
       if (i > 0) row.over_ours = ratio_spread(times[i], times[0]);
@@ -209,6 +222,7 @@ class Measurement {
   std::vector<SumPattern> of_ranks_;  // of each rank's, where nothing is added up
   std::vector<at::Tensor> outputs_;   // one for each contender
   std::vector<at::Tensor> inputs_;
+  std::vector<std::int64_t> cpu_ns_;  // of each contender at the size under way
 };
 
 }  // namespace

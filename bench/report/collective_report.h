@@ -22,6 +22,7 @@ struct CollectiveRow {
   bool in_place = true;
   Spread time_s;                // of one operation; of each round the slowest rank's
   std::int64_t operations = 0;  // in all, warm-up included
+  double cpu_s = 0;             // of all ranks together for one operation, mean
   double wire_bytes = 0;        // that a ring sends per rank: what bus bandwidth is counted from
   std::optional<std::int64_t>
       wrong;  // elements, over all rounds and ranks; none: it computes nothing, or nobody looked
