@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "bench/config/bench_command_line.h"
+#include "bench/config/scaling_config.h"
 #include "launch/bench_wire.h"
 #include "launch/launch_options.h"
 #include "launch/mpirun.h"

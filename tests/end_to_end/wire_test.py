@@ -48,7 +48,7 @@ class WireTest(RunTest):
 
     def test_a_stopped_one_leaves_nothing_either(self):
         before = namespaces()
-        job = subprocess.Popen(bench_wire("--sizes", 100_000_000, "--iters", 1000), stdout=subprocess.DEVNULL,
+        job = subprocess.Popen(bench_wire("--sizes", 10_000_000, "--iters", 1000), stdout=subprocess.DEVNULL,
                                stderr=subprocess.DEVNULL, start_new_session=True)
         self.addCleanup(job.kill)
         deadline = time.monotonic() + 30
