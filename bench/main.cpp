@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "bench/all_reduce.h"
+#include "bench/collective_bench.h"
 #include "bench/config/bench_command_line.h"
 #include "bench/config/text_values.h"
 #include "bench/step.h"
@@ -27,9 +27,9 @@ using lockstep::BenchWorld;
 using lockstep::ExitCode;
 
 // False if it was stopped on request.
-bool run(const lockstep::AllReduceConfig& config, BenchWorld& world) {
+bool run(const lockstep::CollectiveConfig& config, BenchWorld& world) {
   at::set_num_threads(1);
-  return lockstep::run_all_reduce_bench(config, world);
+  return lockstep::run_collective_bench(config, world);
 }
 
 bool run(const lockstep::StepConfig& config, BenchWorld& world) {

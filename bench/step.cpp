@@ -6,11 +6,13 @@
 #include <stdexcept>
 
 #include "bench/config/text_values.h"
+#include "bench/peak_flops.h"
 #include "bench/peers/pytorch_twin.h"
 #include "bench/profiled_step.h"
 #include "bench/report/step_report.h"
 #include "bench/result_file.h"
 #include "bench/step_contender.h"
+#include "bench/training_step.h"
 
 namespace lockstep {
 namespace {
@@ -46,6 +48,17 @@ bool is_complete(const StepConfig& config, const std::vector<std::vector<double>
   return times.front().size() == static_cast<std::size_t>(config.rounds);
 }
 
+StepWork work_of(const StepConfig& config, const Workload& workload, double peak_flop_per_s) {
+  TrainingStep step(workload, 0);
+  StepWork work;
+  work.samples_per_rank = static_cast<double>(workload.batch_size);
+  work.tokens_per_sample = static_cast<double>(step.tokens_per_sample);
+  work.flop_per_rank = step.count_flop();
+  work.peak_flop_per_s = peak_flop_per_s;
+  work.peak_source = config.peak_tflops > 0 ? "--peak-tflops" : "measured, all ranks at once";
+  return work;
+}
+
 }  // namespace
 
 bool run_step_bench(const StepConfig& config, BenchWorld& world) {
@@ -62,19 +75,22 @@ bool run_step_bench(const StepConfig& config, BenchWorld& world) {
     world.facts().versions.emplace_back("PyTorch", twin->version());
   }
   if (shows) std::fputs(describe(world.facts()).c_str(), stdout);
+  const double peak_flop_per_s =
+      config.peak_tflops > 0 ? config.peak_tflops * 1e12 : measure_peak_flop_per_s(world);
   std::vector<StepTable> tables;
   bool complete = true;
   for (const Workload& workload : workloads_of(config)) {
     const std::string title = describe(workload);
     if (shows) std::fputs(("\n" + title + "\n").c_str(), stdout);
     std::fflush(stdout);
+    const StepWork work = work_of(config, workload, peak_flop_per_s);
     const auto contenders = make_step_contenders(config, workload, world, twin.get());
     const auto times = take_turns(config, workload, world, contenders);
     complete = is_complete(config, times);
     if (!times.front().empty()) {
       std::vector<std::string> names;
       for (const auto& contender : contenders) names.push_back(contender->name());
-      tables.push_back(make_step_table(title, workload.steps, names, times));
+      tables.push_back(make_step_table(title, workload.steps, names, times, work, world.world_size()));
       for (std::size_t i = 0; i < contenders.size(); ++i)
         tables.back().rows[i].timeline = contenders[i]->timeline();
       if (shows) std::fputs(format_table(tables.back()).c_str(), stdout);

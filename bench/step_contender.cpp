@@ -57,6 +57,36 @@ class Local final : public InProcess {
   TrainingStep training_;
 };
 
+// Rank 0's local step, while the others wait: what one rank has of the machine for itself.
+class Alone final : public StepContender {
+ public:
+  Alone(const Workload& workload, const BenchWorld& world)
+      : communicator_(world.communicator()), works_(world.rank() == 0), training_(workload, world.rank()) {}
+  std::string name() const override { return kAlone; }
+  std::vector<double> take_turn(int settle_steps, int steps) override {
+    communicator_->barrier();
+    double seconds = 0;
+    if (works_) {
+      for (int i = 0; i < settle_steps; ++i) step();
+      const auto begin = Clock::now();
+      for (int i = 0; i < steps; ++i) step();
+      seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+    }
+    communicator_->barrier();
+    return {seconds};
+  }
+
+ private:
+  void step() {
+    training_.backward([this](const at::Tensor& data) { return training_.model->forward(data); });
+    training_.optimizer->step();
+  }
+
+  CommunicatorPtr communicator_;
+  bool works_;
+  TrainingStep training_;
+};
+
 DdpOptions ddp_options(const std::string& compress) {
   DdpOptions options;
   options.reducer.hook = create_communication_hook(compress);
@@ -185,6 +215,9 @@ std::vector<std::unique_ptr<StepContender>> make_step_contenders(const StepConfi
   std::vector<std::unique_ptr<StepContender>> contenders;
   const auto ours = split_list(config.contenders);
   const bool compress = config.compress == "fp16";
+  // Of one rank it would be the local step once more.
+  if (contains(ours, kAlone) && world.world_size() > 1)
+    contenders.push_back(std::make_unique<Alone>(workload, world));
   if (contains(ours, kLocal)) contenders.push_back(std::make_unique<Local>(workload, world));
   if (contains(ours, kAveraged))
     contenders.push_back(std::make_unique<Parallel>(workload, world, config.compress, /*sharded=*/false));
@@ -204,16 +237,22 @@ std::vector<std::unique_ptr<StepContender>> make_step_contenders(const StepConfi
 }
 
 std::string describe(const Workload& workload) {
+  const TrainingStep step(workload, 0);
   std::string text = workload.name + ": " + workload.model + " ";
-  for (std::size_t i = 0; i < workload.sample_sizes.size(); ++i) {
-    text += (i == 0 ? "" : "x") + std::to_string(workload.sample_sizes[i]);
+  if (step.tokens_per_sample > 0) {
+    const DatasetShape shape = TrainingStep::shape_of(workload);
+    text += std::to_string(shape.sequence_length) + " of " + format_count(shape.vocabulary_size) + " tokens";
+  } else {
+    for (std::size_t i = 0; i < workload.sample_sizes.size(); ++i) {
+      text += (i == 0 ? "" : "x") + std::to_string(workload.sample_sizes[i]);
+    }
+    for (const std::int64_t width : workload.hidden) text += "-" + std::to_string(width);
+    text += "-" + std::to_string(workload.num_classes);
   }
-  for (const std::int64_t width : workload.hidden) text += "-" + std::to_string(width);
   std::int64_t parameters = 0;
-  for (const at::Tensor& parameter : TrainingStep(workload, 0).model->parameters())
-    parameters += parameter.numel();
-  return text + "-" + std::to_string(workload.num_classes) + ", batch " +
-         std::to_string(workload.batch_size) + ", " + format_count(parameters) + " parameters";
+  for (const at::Tensor& parameter : step.model->parameters()) parameters += parameter.numel();
+  return text + ", batch " + std::to_string(workload.batch_size) + ", " + format_count(parameters) +
+         " parameters";
 }
 
 }  // namespace lockstep

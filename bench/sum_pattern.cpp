@@ -65,6 +65,17 @@ SumPattern::SumPattern(at::ScalarType dtype, int rank, int world_size, bool repe
   element_bytes_ = static_cast<std::int64_t>(input_.element_size());
 }
 
+SumPattern SumPattern::of_rank(at::ScalarType dtype, int rank) {
+  at::Tensor input = at::zeros({2 * kPeriod}, at::TensorOptions().dtype(at::kLong));
+  for (std::int64_t i = 0; i < 2 * kPeriod; ++i)
+    input.mutable_data_ptr<std::int64_t>()[i] = value_of(rank, i % kPeriod);
+  SumPattern pattern;
+  pattern.input_ = input.to(dtype);
+  pattern.expected_ = pattern.input_;
+  pattern.element_bytes_ = static_cast<std::int64_t>(pattern.input_.element_size());
+  return pattern;
+}
+
 void SumPattern::fill(void* data, std::int64_t count, std::int64_t offset) const {
   const auto* pattern = static_cast<const char*>(input_.const_data_ptr());
   for_each_run(count, offset, element_bytes_, [&](std::int64_t at, std::int64_t from, std::int64_t bytes) {

@@ -1,4 +1,4 @@
-// FileDescriptor: closes what it holds. Not for use outside comm/.
+// FileDescriptor: closes what it holds. For comm/ and launch/, and not installed.
 #pragma once
 
 #include <unistd.h>
@@ -22,7 +22,8 @@ class FileDescriptor {
 
   int get() const { return descriptor_; }
   explicit operator bool() const { return descriptor_ >= 0; }
-  void reset() { *this = FileDescriptor(std::exchange(descriptor_, -1)); }
+  // Closes it now. (Assignment swaps, so that the temporary closes what this held.)
+  void reset() { *this = FileDescriptor(); }
 
  private:
   int descriptor_ = -1;

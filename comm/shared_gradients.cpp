@@ -64,7 +64,9 @@ SharedGradients::SharedGradients(std::vector<at::Tensor> parameters,
 void SharedGradients::make_small_slots(std::vector<at::Tensor>& slots) const {
   const auto slot_bytes = [](const at::Tensor& parameter) -> std::int64_t {
     const auto bytes = static_cast<std::int64_t>(parameter.nbytes());
-    return bytes < GradientMemory::kSmallestBytes ? (bytes + kCacheLineBytes - 1) / kCacheLineBytes * kCacheLineBytes : 0;
+    return bytes < GradientMemory::kSmallestBytes
+               ? (bytes + kCacheLineBytes - 1) / kCacheLineBytes * kCacheLineBytes
+               : 0;
   };
   std::int64_t all_bytes = 0;
   for (const at::Tensor& parameter : parameters_) all_bytes += slot_bytes(parameter);

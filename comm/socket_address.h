@@ -1,4 +1,4 @@
-// Under which addresses a process can be reached. Not for use outside comm/.
+// Under which addresses a process can be reached, for comm/ and the launcher's preflight.
 #pragma once
 
 #include <array>

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "bench/config/bench_command_line.h"
+#include "bench/config/scaling_config.h"
 #include "launch/bench_wire.h"
 #include "launch/launch_options.h"
 #include "launch/mpirun.h"
@@ -68,7 +69,7 @@ std::string bench_command_help(const std::vector<std::string>& arguments) {
   if (arguments.empty() || arguments.front().starts_with("-")) {
     std::string text = kUsage + std::string("NAME [--nproc-per-node N] [--name value ...]\n\nBenchmarks:\n");
     for (const BenchSummary& bench : benches()) {
-      text += "  " + bench.name + std::string(12 - bench.name.size(), ' ') + bench.summary + "\n";
+      text += "  " + bench.name + std::string(16 - bench.name.size(), ' ') + bench.summary + "\n";
     }
     return text + "\n`lockstep bench NAME --help` lists its options.\n";
   }

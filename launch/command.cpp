@@ -6,6 +6,7 @@
 
 #include "launch/bench_command.h"
 #include "launch/cost_command.h"
+#include "launch/doctor_command.h"
 #include "launch/file_command.h"
 #include "launch/pause_command.h"
 #include "launch/rank_command.h"
@@ -87,6 +88,8 @@ const std::vector<Command>& commands() {
        train_command_help},
       {"bench", "Measures collectives and training steps beside those of Gloo, MPI and PyTorch",
        run_bench_command, bench_command_help},
+      {"doctor", "Looks at driver, GPUs, links, NCCL, memory, network and disk, here or on hosts",
+       run_doctor_command, doctor_command_help},
       {"pause", "Has a run save and stop, to go on later", run_pause_command, pause_command_help},
       {"compare", "Says where two runs, checkpoints or weight files differ, to the bit", run_compare_command,
        compare_command_help},
@@ -98,6 +101,7 @@ const std::vector<Command>& commands() {
        run_estimate_command, estimate_command_help},
       {"report", "Draws one run or several: curves, time, money and events in one HTML file",
        run_report_command, report_command_help},
+      {"doctor-agent", "", run_doctor_agent_command, doctor_command_help},
       {"rank", "", run_rank_command, rank_command_help},
   };
   return table;

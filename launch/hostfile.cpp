@@ -45,6 +45,12 @@ int count_hosts(const std::filesystem::path& file) {
   return static_cast<int>(read_hosts(file).size());
 }
 
+std::vector<std::string> host_names(const std::filesystem::path& file) {
+  std::vector<std::string> names;
+  for (const auto& [host, lines] : read_hosts(file)) names.push_back(host);
+  return names;
+}
+
 std::string lines_of_hosts(const std::filesystem::path& file, const std::vector<int>& hosts) {
   const auto all = read_hosts(file);
   std::string lines;

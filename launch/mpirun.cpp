@@ -48,6 +48,15 @@ void set_ours(Environment& environment, const JobPlan& plan) {
 }
 
 // emplace() keeps what the user has set.
+void set_mpirun_defaults(Environment& environment, bool is_root) {
+  // Containers forbid process_vm_readv, and Open MPI then warns or fails.
+  environment.emplace("OMPI_MCA_btl_vader_single_copy_mechanism", "none");
+  if (is_root) {
+    environment.emplace("OMPI_ALLOW_RUN_AS_ROOT", "1");
+    environment.emplace("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
+  }
+}
+
 void set_defaults(Environment& environment, const JobPlan& plan) {
   environment.emplace("OMP_NUM_THREADS", std::to_string(std::max(1, plan.cores / plan.nproc_per_node)));
   if (!plan.warm_heap) {
@@ -60,17 +69,12 @@ void set_defaults(Environment& environment, const JobPlan& plan) {
   if (plan.mpirun.empty()) {
     return;
   }
-  // Containers forbid process_vm_readv, and Open MPI then warns or fails.
-  environment.emplace("OMPI_MCA_btl_vader_single_copy_mechanism", "none");
+  set_mpirun_defaults(environment, plan.is_root);
   environment.emplace("OMPI_MCA_btl_base_warn_component_unused", "0");
   // On a saturated wire the handshake before a large message waits behind the data before it. A ring's
   // segments (comm/ring.cpp) are expected at the other end, so they go without one.
   for (const char* limit : {"eager_limit", "rndv_eager_limit", "max_send_size"})
     environment.emplace(std::string("OMPI_MCA_btl_tcp_") + limit, "600000");
-  if (plan.is_root) {
-    environment.emplace("OMPI_ALLOW_RUN_AS_ROOT", "1");
-    environment.emplace("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
-  }
 }
 
 // Open MPI sends its own variables to other hosts by itself, everybody else's only with -x.
@@ -79,6 +83,14 @@ bool travels(std::string_view name) {
   return name == "OMP_NUM_THREADS" ||
          std::any_of(kPrefixes.begin(), kPrefixes.end(),
                      [&](const char* prefix) { return name.starts_with(prefix); });
+}
+
+void append_travelling(std::vector<std::string>& arguments, const Environment& environment) {
+  for (const auto& [name, value] : environment) {
+    if (travels(name)) {
+      arguments.insert(arguments.end(), {"-x", name});
+    }
+  }
 }
 
 const char* terminals(const JobPlan& plan) {
@@ -98,11 +110,7 @@ void append_mpirun(std::vector<std::string>& arguments, const JobPlan& plan, con
   if (!plan.hostfile.empty()) {
     arguments.insert(arguments.end(), {"--hostfile", plan.hostfile});
   }
-  for (const auto& [name, value] : environment) {
-    if (travels(name)) {
-      arguments.insert(arguments.end(), {"-x", name});
-    }
-  }
+  append_travelling(arguments, environment);
 }
 
 }  // namespace
@@ -146,6 +154,24 @@ JobCommand build_job_command(const JobPlan& plan, const Environment& current) {
   }
   command.arguments.insert(command.arguments.end(), {plan.lockstep.string(), "rank", terminals(plan)});
   command.arguments.insert(command.arguments.end(), plan.rank_command.begin(), plan.rank_command.end());
+  return command;
+}
+
+JobCommand build_host_command(const std::filesystem::path& mpirun, const std::string& host,
+                              const std::vector<std::string>& program, bool is_root, int connect_timeout_s,
+                              const Environment& current) {
+  JobCommand command;
+  command.environment = current;
+  set_mpirun_defaults(command.environment, is_root);
+  // Another agent than ssh does not know ssh's options.
+  if (!current.contains("OMPI_MCA_plm_rsh_agent")) {
+    command.environment.emplace("OMPI_MCA_plm_rsh_args",
+                                "-o BatchMode=yes -o ConnectTimeout=" + std::to_string(connect_timeout_s));
+  }
+  command.arguments = {mpirun.string(), "--quiet", "--bind-to", "none", "--oversubscribe",
+                       "--host",        host,      "-n",        "1"};
+  append_travelling(command.arguments, command.environment);
+  command.arguments.insert(command.arguments.end(), program.begin(), program.end());
   return command;
 }
 

@@ -45,6 +45,12 @@ struct JobCommand {
 // (docs/launch.md).
 JobCommand build_job_command(const JobPlan& plan, const Environment& current);
 
+// A program on one host, started as ranks are there, whose standard input and output are this process's. ssh
+// asks for no password and gives up after `connect_timeout_s`.
+JobCommand build_host_command(const std::filesystem::path& mpirun, const std::string& host,
+                              const std::vector<std::string>& program, bool is_root, int connect_timeout_s,
+                              const Environment& current);
+
 // One word for a shell, in quotes where needed.
 std::string shell_quoted(const std::string& word);
 

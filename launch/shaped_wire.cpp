@@ -207,7 +207,8 @@ void ShapedWire::make(const WirePlan& plan) {
 void ShapedWire::enter() {
   stand_in(namespaces_.front());
   const std::string agent = folder_ / "agent";
-  // Open MPI's rtc/hwloc now and then crashes its daemon where several "hosts" share one /tmp.
+  // Open MPI's rtc/hwloc now and then crashes its daemon where several "hosts" share one /tmp, and its PMIx's
+  // store of shared files is in the way of the next one's.
   for (const auto& [name, value] :
        std::initializer_list<std::pair<const char*, const char*>>{{"GLOO_SOCKET_IFNAME", kInterface},
                                                                   {"OMPI_MCA_plm_rsh_agent", agent.c_str()},
@@ -215,7 +216,8 @@ void ShapedWire::enter() {
                                                                   {"OMPI_MCA_btl_tcp_if_include", kInterface},
                                                                   {"OMPI_MCA_oob_tcp_if_include", kInterface},
                                                                   {"OMPI_MCA_routed", "direct"},
-                                                                  {"OMPI_MCA_rtc", "^hwloc"}}) {
+                                                                  {"OMPI_MCA_rtc", "^hwloc"},
+           {"PMIX_MCA_gds", "hash"}}) {
     setenv(name, value, /*overwrite=*/1);
   }
 }

@@ -11,14 +11,14 @@
 namespace lockstep {
 namespace {
 
-constexpr const char* kAllReduce = "all-reduce";
-
-constexpr std::array<std::pair<const char*, const char*>, 6> kNcclTestsFlags = {{{"-b", "--min-bytes"},
+constexpr std::array<std::pair<const char*, const char*>, 8> kNcclTestsFlags = {{{"-b", "--min-bytes"},
                                                                                  {"-e", "--max-bytes"},
                                                                                  {"-f", "--step-factor"},
                                                                                  {"-w", "--warmup-iters"},
                                                                                  {"-n", "--iters"},
-                                                                                 {"-d", "--dtype"}}};
+                                                                                 {"-d", "--dtype"},
+                                                                                 {"-c", "--check"},
+                                                                                 {"-r", "--root"}}};
 
 template <class Config>
 std::vector<FlagSpec> specs_of(const std::vector<Option<Config>>& options) {
@@ -28,8 +28,8 @@ std::vector<FlagSpec> specs_of(const std::vector<Option<Config>>& options) {
 }
 
 template <class Config>
-Config resolve(const std::vector<Option<Config>>& options, const std::vector<Flag>& flags) {
-  Config config;
+Config resolve(const std::vector<Option<Config>>& options, const std::vector<Flag>& flags,
+               Config config = {}) {
   for (const Flag& flag : flags) {
     if (const auto* option = find_option(options, flag.name))
       option->set_text(config, flag.value, "--" + flag.name);
@@ -42,7 +42,11 @@ Config resolve(const std::vector<Option<Config>>& options, const std::vector<Fla
 
 const std::vector<BenchSummary>& benches() {
   static const std::vector<BenchSummary> table = {
-      {kAllReduce, "Time and bandwidth of an all-reduce for a range of sizes, every result checked"},
+      {name_of(Collective::kAllReduce),
+       "Time and bandwidth of an all-reduce for a range of sizes, every result checked"},
+      {name_of(Collective::kReduceScatter), "The same of a reduce-scatter"},
+      {name_of(Collective::kAllGather), "The same of an all-gather"},
+      {name_of(Collective::kBroadcast), "The same of a broadcast"},
       {"step", "Time of a training step: local, with averaged gradients, with the sharded update"},
       {kScalingBench, "Both over ranks and links, what follows for more ranks, and a report"},
   };
@@ -67,7 +71,7 @@ std::string bench_name(const std::vector<std::string>& arguments) {
 }
 
 std::vector<std::string> with_long_flags(const std::string& bench, std::vector<std::string> arguments) {
-  if (bench != kAllReduce) return arguments;
+  if (!find_collective(bench)) return arguments;
   for (std::string& argument : arguments) {
     for (const auto& [letter, name] : kNcclTestsFlags) {
       if (argument == letter) argument = name;
@@ -77,11 +81,13 @@ std::vector<std::string> with_long_flags(const std::string& bench, std::vector<s
 }
 
 std::vector<FlagSpec> bench_flag_specs(const std::string& bench) {
-  return bench == kAllReduce ? specs_of(all_reduce_options()) : specs_of(step_options());
+  const auto collective = find_collective(bench);
+  return collective ? specs_of(collective_options(*collective)) : specs_of(step_options());
 }
 
 std::vector<HelpEntry> bench_help_entries(const std::string& bench) {
-  return bench == kAllReduce ? help_entries(all_reduce_options()) : help_entries(step_options());
+  const auto collective = find_collective(bench);
+  return collective ? help_entries(collective_options(*collective)) : help_entries(step_options());
 }
 
 BenchConfig resolve_bench_config(const std::string& bench, const std::vector<Flag>& flags) {
@@ -89,7 +95,8 @@ BenchConfig resolve_bench_config(const std::string& bench, const std::vector<Fla
     throw std::invalid_argument(std::string(kScalingBench) +
                                 " has no ranks of its own; start it as lockstep bench scaling");
   }
-  if (bench == kAllReduce) return resolve(all_reduce_options(), flags);
+  if (const auto collective = find_collective(bench))
+    return resolve(collective_options(*collective), flags, defaults_of(*collective));
   return resolve(step_options(), flags);
 }
 

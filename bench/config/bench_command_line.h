@@ -6,14 +6,14 @@
 #include <variant>
 #include <vector>
 
-#include "bench/config/all_reduce_config.h"
+#include "bench/config/collective_config.h"
 #include "bench/config/step_config.h"
 #include "trainer/config/flags.h"
 #include "trainer/config/help_text.h"
 
 namespace lockstep {
 
-using BenchConfig = std::variant<AllReduceConfig, StepConfig>;
+using BenchConfig = std::variant<CollectiveConfig, StepConfig>;
 
 struct BenchSummary {
   std::string name;

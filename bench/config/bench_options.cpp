@@ -1,5 +1,6 @@
 #include "bench/config/bench_options.h"
 
+#include <algorithm>
 #include <iterator>
 #include <limits>
 #include <stdexcept>
@@ -46,44 +47,79 @@ void append_setting(std::vector<Option<Config>>& options) {
 
 }  // namespace
 
-const std::vector<Option<AllReduceConfig>>& all_reduce_options() {
-  using C = AllReduceConfig;
-  static const std::vector<Option<C>> table = [] {
-    std::vector<Option<C>> options = {
-        {"min-bytes", kWhat, &C::min_bytes, "SIZE",
-         "Smallest size, bytes; K, M and G are powers of 1024 (-b)", byte_size()},
-        {"max-bytes", kWhat, &C::max_bytes, "SIZE", "Largest size, bytes (-e)", byte_size()},
-        {"step-factor", kWhat, &C::step_factor, "N", "Factor between one size and the next (-f)",
-         integer_between(2, 1 << 20)},
-        {"dtype", kWhat, &C::dtype, "NAME", "What is added up (-d)",
-         one_of({"float32", "float64", "float16", "bfloat16", "int32", "int64", "uint8"})},
-        {"compare", kWhat, &C::compare, "NAMES",
-         "Measured beside us, alternating in the same run: gloo (PyTorch's ProcessGroupGloo), mpi "
-         "(MPI_Allreduce) and tcp (a raw two-way stream between neighbouring ranks, of the bytes that a ring "
-         "sends)",
-         list_of({std::begin(C::kPeers), std::end(C::kPeers)})},
-        {"iters", kHow, &C::iters, "N", "Rounds that are timed (-n)", integer_between(1, kMostRounds)},
-        {"warmup-iters", kHow, &C::warmup_iters, "N", "Rounds before them that are not (-w)",
-         integer_between(0, kMostRounds)},
+namespace {
+
+std::vector<Option<CollectiveConfig>> make_collective_options(Collective collective) {
+  using C = CollectiveConfig;
+  constexpr int kMostRanks = 1 << 20;
+  const bool sums = adds_up(collective);
+  const std::string mpi = collective == Collective::kAllReduce       ? "MPI_Allreduce"
+                          : collective == Collective::kReduceScatter ? "MPI_Reduce_scatter_block"
+                          : collective == Collective::kAllGather     ? "MPI_Allgather"
+                                                                     : "MPI_Bcast";
+  std::vector<Option<C>> options = {
+      {"min-bytes", kWhat, &C::min_bytes, "SIZE",
+       "Smallest size, bytes; K, M and G are powers of 1024 (-b). It is the whole that is reduced, gathered "
+       "or sent",
+       byte_size()},
+      {"max-bytes", kWhat, &C::max_bytes, "SIZE", "Largest size, bytes (-e)", byte_size()},
+      {"step-factor", kWhat, &C::step_factor, "N", "Factor between one size and the next (-f)",
+       integer_between(2, 1 << 20)},
+      {"dtype", kWhat, &C::dtype, "NAME", sums ? "What is added up (-d)" : "What is sent (-d)",
+       one_of({"float32", "float64", "float16", "bfloat16", "int32", "int64", "uint8"})},
+      {"compare", kWhat, &C::compare, "NAMES",
+       "Measured beside us, alternating in the same run: gloo (PyTorch's ProcessGroupGloo), mpi (" + mpi +
+           ") and tcp (a raw two-way stream between neighbouring ranks, of the bytes that a ring sends)",
+       list_of({std::begin(C::kPeers), std::end(C::kPeers)})},
+      {"iters", kHow, &C::iters, "N", "Rounds that are timed (-n)", integer_between(1, kMostRounds)},
+      {"warmup-iters", kHow, &C::warmup_iters, "N", "Rounds before them that are not (-w)",
+       integer_between(0, kMostRounds)},
+      {"check", kHow, &C::check, "0|1", "1: look at every element of every result; 0: at none (-c)",
+       integer_between(0, 1)},
+      {"memory", kHow, &C::memory, "NAME",
+       "Our buffers: shared (from the communicator, as the gradient buckets are) or private (ordinary "
+       "memory)",
+       one_of({"shared", "private"})},
+      {"csv", kLeaves, &C::csv, "FILE", "Write the results as CSV", any_line()},
+  };
+  if (collective == Collective::kBroadcast) {
+    options.push_back({"root", kWhat, &C::root, "N", "Rank that everybody's data come from (-r)",
+                       integer_between(0, kMostRanks)});
+  }
+  if (collective == Collective::kAllReduce) {
+    options.push_back(
         {"buffers", kHow, &C::buffers, "NAME",
          "fresh: every buffer is written anew before each operation, as a backward pass does; warm: left as "
          "the same operation left it",
-         one_of({"fresh", "warm"})},
-        {"memory", kHow, &C::memory, "NAME",
-         "Our buffers: shared (from the communicator, as the gradient buckets are) or private (ordinary "
-         "memory)",
-         one_of({"shared", "private"})},
+         one_of({"fresh", "warm"})});
+    options.push_back({"in-place", kHow, &C::in_place, "",
+                       "Reduce in place; otherwise from one buffer into another, which costs those who only "
+                       "reduce in place "
+                       "(Lockstep, Gloo) a copy",
+                       true_or_false()});
+  }
+  if (collective == Collective::kReduceScatter || collective == Collective::kAllGather) {
+    options.push_back(
         {"in-place", kHow, &C::in_place, "",
-         "Reduce in place; otherwise from one buffer into another, which costs those who only reduce in "
-         "place "
-         "(Lockstep, Gloo) a copy",
-         true_or_false()},
-        {"csv", kLeaves, &C::csv, "FILE", "Write the results as CSV", any_line()},
-    };
-    append_setting(options);
-    return options;
-  }();
-  return table;
+         "A rank's share lies where it belongs within the whole; otherwise in a buffer of its own",
+         true_or_false(), "false"});
+  }
+  append_setting(options);
+  const std::vector<std::string> groups = {kWhat, kHow, kRanks, kLeaves};
+  std::stable_sort(options.begin(), options.end(), [&](const auto& a, const auto& b) {
+    return std::find(groups.begin(), groups.end(), a.group) <
+           std::find(groups.begin(), groups.end(), b.group);
+  });
+  return options;
+}
+
+}  // namespace
+
+const std::vector<Option<CollectiveConfig>>& collective_options(Collective collective) {
+  static const std::vector<std::vector<Option<CollectiveConfig>>> tables = {
+      make_collective_options(Collective::kAllReduce), make_collective_options(Collective::kReduceScatter),
+      make_collective_options(Collective::kAllGather), make_collective_options(Collective::kBroadcast)};
+  return tables[static_cast<std::size_t>(collective)];
 }
 
 const std::vector<Option<StepConfig>>& step_options() {
@@ -100,19 +136,24 @@ const std::vector<Option<StepConfig>>& step_options() {
         {"workload", kWhat, &C::workload, "NAMES", "Models and batches to time: all, or some of " + names,
          list_of(choices)},
         {"model", kWhat, &C::model, "NAME",
-
-         "One model instead, with the sizes below: mlp, convnet, resnet18, resnet34, resnet50 or resnet101",
-         any_line()},
+         "One model instead, with the sizes below: any that lockstep train knows", any_line()},
         {"hidden", kWhat, &C::hidden, "SIZES", "Widths of the hidden layers of --model mlp", list_of_sizes()},
         {"sample-sizes", kWhat, &C::sample_sizes, "SIZES", "One sample of --model", list_of_sizes()},
         {"num-classes", kWhat, &C::num_classes, "N", "Classes of --model", integer_between(1, kMost)},
         {"batch-size", kWhat, &C::batch_size, "N", "Samples per rank and step of --model",
          integer_between(1, kMost)},
+        {"sequence-length", kWhat, &C::sequence_length, "N",
+         "Tokens of one sample of --model gpt2, gpt2-mini, bert-base or bert-mini; 0: the model's own length",
+         integer_between(0, kMost)},
+        {"vocab-size", kWhat, &C::vocabulary_size, "N",
+         "Different tokens there; 0: 50257 for GPT-2, 30522 for BERT, as published",
+         integer_between(0, kMost)},
         {"contenders", kWhat, &C::contenders, "NAMES",
-         "Ours: local (no communication, a barrier after each step), averaged (DistributedDataParallel and "
+         "Ours: alone (rank 0 while the others wait, for the scaling efficiency of several ranks), local (no "
+         "communication, a barrier after each step), averaged (DistributedDataParallel and "
          "any "
          "optimizer), sharded (each rank updates its part of the parameters)",
-         list_of({"local", "averaged", "sharded"})},
+         list_of({"alone", "local", "averaged", "sharded"})},
         {"compare", kWhat, &C::compare, "NAMES",
          "Measured beside us, alternating in the same run: c10d (PyTorch's own Reducer over Gloo, in this "
          "program) and pytorch (PyTorch DDP over Gloo under torchrun, and its local step)",
@@ -129,6 +170,11 @@ const std::vector<Option<StepConfig>>& step_options() {
         {"settle-steps", kHow, &C::settle_steps, "N",
          "Untimed steps at the start of a turn, which finds the caches as another contender left them",
          integer_between(0, kMostRounds)},
+        {"peak-tflops", kHow, &C::peak_tflops, "X",
+         "What a rank's device can compute at most, 10^12 operations a second, for the share of it; 0: "
+         "measured by a "
+         "product of large float32 matrices, all ranks at once",
+         number_not_negative()},
         {"num-threads", kHow, &C::num_threads, "N", "CPU threads per rank, ours and PyTorch's",
          integer_between(1, 4096)},
         {"python", kHow, &C::python, "FILE", "Python interpreter with PyTorch for --compare pytorch",
@@ -148,16 +194,23 @@ const std::vector<Option<StepConfig>>& step_options() {
   return table;
 }
 
-void check_contradictions(const AllReduceConfig& config) {
+void check_contradictions(const CollectiveConfig& config) {
   if (parse_byte_size(config.min_bytes) > parse_byte_size(config.max_bytes)) {
     throw std::invalid_argument("--min-bytes: " + quoted(config.min_bytes) + " is more than --max-bytes " +
                                 quoted(config.max_bytes) + "; it must be at most that");
+  }
+  const auto peers = split_list(config.compare);
+  if (config.collective == Collective::kReduceScatter && config.in_place &&
+      std::find(peers.begin(), peers.end(), "mpi") != peers.end()) {
+    throw std::invalid_argument(
+        "--in-place with --compare mpi: MPI leaves an in-place reduce-scatter's result elsewhere; leave one "
+        "of them out");
   }
 }
 
 void check_contradictions(const StepConfig& config) {
   if (split_list(config.contenders).empty()) {
-    throw std::invalid_argument("--contenders: at least one of local, averaged, sharded is needed");
+    throw std::invalid_argument("--contenders: at least one of alone, local, averaged, sharded is needed");
   }
   const std::size_t workloads = workloads_of(config).size();
   for (const auto& [file, option] :

@@ -9,10 +9,10 @@ namespace lockstep {
 
 const std::vector<Workload>& named_workloads() {
   static const std::vector<Workload> table = {
-      {"mlp-512", "mlp", {512, 512}, {1, 28, 28}, 10, 64, 20},
-      {"mlp-4096", "mlp", {4096, 4096}, {1, 28, 28}, 10, 16, 3},
-      {"resnet18", "resnet18", {}, {3, 64, 64}, 1000, 16, 2},
-      {"resnet50", "resnet50", {}, {3, 96, 96}, 1000, 4, 1},
+      {"mlp-512", "mlp", {512, 512}, {1, 28, 28}, 10, 64, 20, 0, 0},
+      {"mlp-4096", "mlp", {4096, 4096}, {1, 28, 28}, 10, 16, 3, 0, 0},
+      {"resnet18", "resnet18", {}, {3, 64, 64}, 1000, 16, 2, 0, 0},
+      {"resnet50", "resnet50", {}, {3, 96, 96}, 1000, 4, 1, 0, 0},
   };
   return table;
 }
@@ -23,7 +23,8 @@ std::vector<Workload> workloads_of(const StepConfig& config) {
     const bool mlp = config.model == "mlp";
     asked_for.push_back({config.model, config.model,
                          mlp ? parse_sizes(config.hidden) : std::vector<std::int64_t>(),
-                         parse_sizes(config.sample_sizes), config.num_classes, config.batch_size, 1});
+                         parse_sizes(config.sample_sizes), config.num_classes, config.batch_size, 1,
+                         config.sequence_length, config.vocabulary_size});
   } else if (config.workload == "all") {
     asked_for = named_workloads();
   } else {

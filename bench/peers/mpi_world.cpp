@@ -6,6 +6,8 @@
 #include <limits>
 #include <optional>
 #include <stdexcept>
+#include <string>
+#include <utility>
 
 #include "comm/errors.h"
 
@@ -27,6 +29,26 @@ std::optional<MPI_Datatype> datatype_of(at::ScalarType dtype) {
     default:
       return std::nullopt;
   }
+}
+
+void check(const char* function, int result) {
+  if (result != MPI_SUCCESS) throw CommError(std::string(function) + " failed");
+}
+
+// MPI 3 counts with int.
+std::pair<int, MPI_Datatype> elements_of(const char* function, const at::Tensor& tensor) {
+  const auto datatype = datatype_of(tensor.scalar_type());
+  if (!datatype || tensor.numel() > std::numeric_limits<int>::max()) {
+    throw std::invalid_argument(std::string(function) + " takes at most 2^31-1 elements, and no " +
+                                at::toString(tensor.scalar_type()));
+  }
+  return {static_cast<int>(tensor.numel()), *datatype};
+}
+
+int bytes_of(const char* function, const at::Tensor& tensor) {
+  if (tensor.nbytes() > static_cast<std::size_t>(std::numeric_limits<int>::max()))
+    throw std::invalid_argument(std::string(function) + " takes at most 2^31-1 bytes of a rank");
+  return static_cast<int>(tensor.nbytes());
 }
 
 }  // namespace
@@ -56,16 +78,32 @@ MpiWorld::MpiWorld(const Placement& placement) {
 }
 
 void MpiWorld::all_reduce(const at::Tensor& output, const at::Tensor& input) {
-  const auto datatype = datatype_of(output.scalar_type());
-  if (!datatype || output.numel() > std::numeric_limits<int>::max()) {
-    throw std::invalid_argument(std::string("MPI_Allreduce takes at most 2^31-1 elements, and no ") +
-                                at::toString(output.scalar_type()));
-  }
+  const auto [count, type] = elements_of("MPI_Allreduce", output);
   const void* from = input.is_same(output) ? MPI_IN_PLACE : input.const_data_ptr();
-  if (MPI_Allreduce(from, output.mutable_data_ptr(), static_cast<int>(output.numel()), *datatype, MPI_SUM,
-                    MPI_COMM_WORLD) != MPI_SUCCESS) {
-    throw CommError("MPI_Allreduce failed");
-  }
+  check("MPI_Allreduce",
+        MPI_Allreduce(from, output.mutable_data_ptr(), count, type, MPI_SUM, MPI_COMM_WORLD));
+}
+
+void MpiWorld::reduce_scatter(const at::Tensor& output, const at::Tensor& input) {
+  const auto [count, type] = elements_of("MPI_Reduce_scatter_block", output);
+  check("MPI_Reduce_scatter_block",
+        MPI_Reduce_scatter_block(input.const_data_ptr(), output.mutable_data_ptr(), count, type, MPI_SUM,
+                                 MPI_COMM_WORLD));
+}
+
+void MpiWorld::all_gather(const at::Tensor& output, const at::Tensor& input) {
+  const int bytes = bytes_of("MPI_Allgather", input);
+  const auto* whole = static_cast<const char*>(output.const_data_ptr());
+  const auto* share = static_cast<const char*>(input.const_data_ptr());
+  const void* from =
+      share >= whole && share < whole + output.nbytes() ? MPI_IN_PLACE : input.const_data_ptr();
+  check("MPI_Allgather",
+        MPI_Allgather(from, bytes, MPI_BYTE, output.mutable_data_ptr(), bytes, MPI_BYTE, MPI_COMM_WORLD));
+}
+
+void MpiWorld::broadcast(const at::Tensor& tensor, int root) {
+  check("MPI_Bcast",
+        MPI_Bcast(tensor.mutable_data_ptr(), bytes_of("MPI_Bcast", tensor), MPI_BYTE, root, MPI_COMM_WORLD));
 }
 
 bool MpiWorld::knows(at::ScalarType dtype) {

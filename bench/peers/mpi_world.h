@@ -23,6 +23,12 @@ class MpiWorld {
   // knows no 16-bit floating point. Throws std::invalid_argument for others, CommError where MPI fails.
   void all_reduce(const at::Tensor& output, const at::Tensor& input);
   static bool knows(at::ScalarType dtype);
+  // MPI_Reduce_scatter_block with MPI_SUM, from one buffer into another; dtypes as above.
+  void reduce_scatter(const at::Tensor& output, const at::Tensor& input);
+  // MPI_Allgather; `input` may be this rank's share of `output`. Any dtype.
+  void all_gather(const at::Tensor& output, const at::Tensor& input);
+  // MPI_Bcast. Any dtype.
+  void broadcast(const at::Tensor& tensor, int root);
 
   std::string library_version() const;  // "Open MPI v4.1.4"
 

@@ -20,16 +20,44 @@ from torch.nn.parallel import DistributedDataParallel
 from models import create_model
 
 
+def classes_loss(model, data, target):
+    return cross_entropy(model(data), target)
+
+
+def next_token_loss(model, data, target):
+    logits = model(input_ids=data).logits
+    return cross_entropy(logits.view(-1, logits.shape[-1]), target.view(-1))
+
+
+def masked_token_loss(model, data, target):
+    output = model(input_ids=data[:, 0], token_type_ids=data[:, 1])
+    words = output.prediction_logits
+    return (cross_entropy(words.view(-1, words.shape[-1]), target[:, :-1].reshape(-1))
+            + cross_entropy(output.seq_relationship_logits, target[:, -1]))
+
+
+def draw_tokens(model, batch_size, length, vocabulary, generator):
+    """What TrainingStep::draw_tokens() draws."""
+    tokens = torch.randint(vocabulary, (batch_size, length), generator=generator)
+    if model.startswith("gpt2"):
+        return tokens, torch.randint(vocabulary, (batch_size, length), generator=generator), next_token_loss
+    places = torch.arange(length)
+    segments = places.ge(length // 2).long().expand(batch_size, length)
+    predicted = torch.where(places.remainder(7).eq(0), tokens, -100)
+    target = torch.cat([predicted, torch.randint(2, (batch_size, 1), generator=generator)], 1)
+    return torch.stack([tokens, segments], 1), target, masked_token_loss
+
+
 class Training:
     """The step that bench/training_step.cpp has as well."""
 
-    def __init__(self, model, data, target):
-        self.model, self.data, self.target = model, data, target
+    def __init__(self, model, data, target, loss):
+        self.model, self.data, self.target, self.loss = model, data, target, loss
         self.optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
 
     def step(self):
         self.optimizer.zero_grad(set_to_none=True)
-        cross_entropy(self.model(self.data), self.target).backward()
+        self.loss(self.model, self.data, self.target).backward()
         self.optimizer.step()
 
 
@@ -41,19 +69,27 @@ class Twin:
     def hello(self):
         return {"torch": torch.__version__}
 
-    def set_up(self, model, hidden, sample_sizes, num_classes, batch_size, compress):
+    def set_up(self, model, hidden, sample_sizes, num_classes, batch_size, compress, sequence_length, vocabulary_size):
         self.trainings.clear()
         generator = torch.Generator().manual_seed(1000 + self.rank)
-        data = torch.randn(batch_size, *sample_sizes, generator=generator)
-        target = torch.randint(num_classes, (batch_size,), generator=generator)
+        if sequence_length:
+            from language_models import create_model as create_language_model
+
+            data, target, loss = draw_tokens(model, batch_size, sequence_length, vocabulary_size, generator)
+        else:
+            data = torch.randn(batch_size, *sample_sizes, generator=generator)
+            target, loss = torch.randint(num_classes, (batch_size,), generator=generator), classes_loss
 
         def make():
+            if sequence_length:
+                return create_language_model(model, vocabulary_size)
             return create_model(model, sample_sizes, num_classes, hidden)
 
         wrapped = DistributedDataParallel(make())
         if compress:
             wrapped.register_comm_hook(None, fp16_compress_hook)
-        self.trainings = {"local": Training(make(), data, target), "ddp": Training(wrapped, data, target)}
+        self.trainings = {"local": Training(make(), data, target, loss),
+                          "ddp": Training(wrapped, data, target, loss)}
         return {}
 
     def local(self, settle_steps, steps):

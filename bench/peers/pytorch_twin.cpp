@@ -18,6 +18,7 @@
 #include <stdexcept>
 #include <string_view>
 
+#include "bench/training_step.h"
 #include "comm/agreement.h"
 #include "comm/errors.h"
 
@@ -196,13 +197,16 @@ std::string PytorchTwin::ask(const std::string& request) {
 }
 
 void PytorchTwin::set_up(const Workload& workload, bool compress) {
+  const DatasetShape shape = TrainingStep::shape_of(workload);
   ask(json({{"do", "set_up"},
             {"model", workload.model},
             {"hidden", workload.hidden},
             {"sample_sizes", workload.sample_sizes},
             {"num_classes", workload.num_classes},
             {"batch_size", workload.batch_size},
-            {"compress", compress}})
+            {"compress", compress},
+            {"sequence_length", shape.sequence_length},
+            {"vocabulary_size", shape.vocabulary_size}})
           .dump());
 }
 

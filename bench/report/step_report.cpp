@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 namespace lockstep {
 namespace {
@@ -28,6 +29,29 @@ void add_spread(nlohmann::ordered_json& json, const char* name, const std::optio
   json[name] = {{"min", spread->min * unit}, {"median", spread->median * unit}, {"max", spread->max * unit}};
 }
 
+void add_throughput(nlohmann::ordered_json& json, const StepThroughput& throughput, const StepWork& work) {
+  json["samples_per_s"] = throughput.samples_per_s;
+  if (work.tokens_per_sample > 0) json["tokens_per_s"] = throughput.tokens_per_s;
+  json["flop_per_s_of_a_rank"] = throughput.flop_per_s;
+  json["peak_share"] = throughput.peak_share;
+  add_spread(json, "scaling_efficiency", throughput.efficiency);
+}
+
+// The batch is in memory, so that data take no part.
+std::string format_parts(const std::string& contender, const StepTimeline& timeline) {
+  std::string text = "  a step of " + contender + ":";
+  for (const auto& [name, seconds] :
+       {std::pair("forward", timeline.forward_s), std::pair("backward", timeline.backward_s),
+        std::pair("exposed communication", timeline.exposed_s),
+        std::pair("optimizer", timeline.optimizer_s)}) {
+    std::array<char, 96> part{};
+    std::snprintf(part.data(), part.size(), "%s %s %.2f ms (%.1f %%)", text.back() == ':' ? "" : ",", name,
+                  seconds * 1e3, timeline.step_s() > 0 ? seconds / timeline.step_s() * 100 : 0.0);
+    text += part.data();
+  }
+  return text + "\n";
+}
+
 nlohmann::ordered_json to_json(const StepTimeline& timeline) {
   nlohmann::ordered_json json = {{"forward_ms", timeline.forward_s * 1e3},
                                  {"backward_ms", timeline.backward_s * 1e3},
@@ -46,8 +70,10 @@ nlohmann::ordered_json to_json(const StepTimeline& timeline) {
 }  // namespace
 
 StepTable make_step_table(const std::string& workload, int steps, const std::vector<std::string>& contenders,
-                          const std::vector<std::vector<double>>& times) {
-  StepTable table{workload, times.empty() ? 0 : static_cast<int>(times.front().size()), steps, {}};
+                          const std::vector<std::vector<double>>& times, const StepWork& work,
+                          int world_size) {
+  StepTable table{workload, times.empty() ? 0 : static_cast<int>(times.front().size()), steps, {}, work};
+  const auto* alone = find_times(kAlone, contenders, times);
   const auto* ddp = find_times(kPytorchDdp, contenders, times);
   const auto* c10d = find_times(kC10d, contenders, times);
   for (std::size_t i = 0; i < contenders.size(); ++i) {
@@ -55,8 +81,13 @@ StepTable make_step_table(const std::string& workload, int steps, const std::vec
     row.contender = contenders[i];
     row.time_s = spread_of(times[i]);
     const bool pytorch = row.contender == kPytorchLocal || row.contender == kPytorchDdp;
+    const bool is_alone = row.contender == kAlone;
+    if (work.samples_per_rank > 0) {
+      row.throughput = throughput_of(times[i], alone == nullptr || is_alone ? std::vector<double>() : *alone,
+                                     work, is_alone ? 1 : world_size);
+    }
     const auto* local = find_times(pytorch ? kPytorchLocal : kLocal, contenders, times);
-    if (local != nullptr && local != &times[i]) row.over_local = ratio_spread(times[i], *local);
+    if (local != nullptr && local != &times[i] && !is_alone) row.over_local = ratio_spread(times[i], *local);
     const bool ours_with_communication = row.contender == kAveraged || row.contender == kSharded;
     if (ours_with_communication && ddp != nullptr) row.pytorch_over = ratio_spread(*ddp, times[i]);
     if (ours_with_communication && c10d != nullptr) row.c10d_over = ratio_spread(*c10d, times[i]);
@@ -87,6 +118,17 @@ std::string format_table(const StepTable& table) {
     shown.erase(shown.find_last_not_of(' ') + 1);
     text += shown + "\n";
   }
+  std::vector<std::string> names;
+  std::vector<StepThroughput> throughputs;
+  for (const StepRow& row : table.rows) {
+    if (!row.throughput) continue;
+    names.push_back(row.contender);
+    throughputs.push_back(*row.throughput);
+  }
+  if (!throughputs.empty()) text += format_throughput(table.work, names, throughputs);
+  for (const StepRow& row : table.rows) {
+    if (row.timeline) text += format_parts(row.contender, *row.timeline);
+  }
   return text;
 }
 
@@ -95,7 +137,9 @@ std::string step_legend() {
          "ranks do it at "
          "once\nand the slowest counts; ours includes a barrier, PyTorch's does not. PyTorch's is its DDP "
          "step, beside a "
-         "local\nstep its local one.\n";
+         "local\nstep its local one. Samples and tokens are those of all ranks; efficiency is the time of a "
+         "rank alone, while the "
+         "others wait, over this one's.\n";
 }
 
 std::string step_json(const RunFacts& facts, const std::vector<StepTable>& tables) {
@@ -105,6 +149,11 @@ std::string step_json(const RunFacts& facts, const std::vector<StepTable>& table
   for (const StepTable& table : tables) {
     nlohmann::ordered_json entry = {
         {"workload", table.workload}, {"rounds", table.rounds}, {"steps", table.steps}};
+    if (table.work.samples_per_rank > 0) {
+      entry["flop_per_step_and_rank"] = table.work.flop_per_rank;
+      entry["peak_flop_per_s_of_a_rank"] = table.work.peak_flop_per_s;
+      entry["peak_source"] = table.work.peak_source;
+    }
     entry["contenders"] = nlohmann::ordered_json::array();
     for (const StepRow& row : table.rows) {
       nlohmann::ordered_json one = {{"contender", row.contender}};
@@ -113,6 +162,7 @@ std::string step_json(const RunFacts& facts, const std::vector<StepTable>& table
       add_spread(one, row.contender == kLocal ? "pytorch_local_over_this" : "pytorch_ddp_over_this",
                  row.pytorch_over);
       add_spread(one, "c10d_over_this", row.c10d_over);
+      if (row.throughput) add_throughput(one, *row.throughput, table.work);
       if (row.timeline) one["timeline"] = to_json(*row.timeline);
       entry["contenders"].push_back(std::move(one));
     }

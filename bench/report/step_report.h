@@ -8,6 +8,7 @@
 
 #include "bench/report/run_facts.h"
 #include "bench/report/statistics.h"
+#include "bench/report/step_throughput.h"
 #include "comm/bucket_timeline.h"
 
 namespace lockstep {
@@ -25,14 +26,15 @@ struct StepTimeline {
 
 // One contender's step on one workload.
 struct StepRow {
-  std::string
-      contender;  // "local", "averaged", "sharded", "replayed", "c10d", "pytorch local" or "pytorch ddp"
-  Spread time_s;  // of one step; of each round the slowest rank's mean over a turn
+  std::string contender;  // "alone", "local", "averaged", "sharded", "replayed", "c10d", "pytorch local",
+                          // "pytorch ddp"
+  Spread time_s;          // of one step; of each round the slowest rank's mean over a turn
   std::optional<Spread> over_local;  // ÷ its own local step, round by round; none for a local step
   // PyTorch's ÷ this one (its DDP step, for a local step its local one) and c10d's ÷ this one, round by
   // round;
   std::optional<Spread> pytorch_over;
   std::optional<Spread> c10d_over;
+  std::optional<StepThroughput> throughput = {};  // none where nobody said what there was to do
   std::optional<StepTimeline> timeline = {};  // of a step of median length; of ours that average gradients
 };
 
@@ -41,12 +43,14 @@ struct StepTable {
   int rounds = 0;        // that were timed
   int steps = 0;         // timed in each
   std::vector<StepRow> rows;
+  StepWork work;
 };
 
-// From the times of each round, in seconds, contender by contender: the ratios above. `times[i]` belongs to
-// `contenders[i]`; all have the same number of rounds.
+// From the times of each round, in seconds, contender by contender: the ratios above, and what `world_size`
+// ranks that do `work` reach. `times[i]` belongs to `contenders[i]`; all have the same number of rounds.
 StepTable make_step_table(const std::string& workload, int steps, const std::vector<std::string>& contenders,
-                          const std::vector<std::vector<double>>& times);
+                          const std::vector<std::vector<double>>& times, const StepWork& work = {},
+                          int world_size = 1);
 
 // Without the workload, which is said before anything is timed.
 std::string format_table(const StepTable& table);
@@ -54,6 +58,7 @@ std::string format_table(const StepTable& table);
 std::string step_legend();
 std::string step_json(const RunFacts& facts, const std::vector<StepTable>& tables);
 
+inline constexpr const char* kAlone = "alone";
 inline constexpr const char* kLocal = "local";
 inline constexpr const char* kAveraged = "averaged";
 inline constexpr const char* kSharded = "sharded";

@@ -58,6 +58,14 @@ TEST(SumPattern, AMissingRankAndAShiftAreSeen) {
   }
 }
 
+TEST(SumPattern, OneRanksDataAreToldFromAnothers) {
+  for (const auto dtype : {at::kFloat, at::kByte, at::kBFloat16}) {
+    const at::Tensor third = filled(SumPattern::of_rank(dtype, 2), dtype);
+    EXPECT_EQ(SumPattern::of_rank(dtype, 2).count_wrong(third.const_data_ptr(), kCount, kOffset), 0);
+    EXPECT_GT(SumPattern::of_rank(dtype, 1).count_wrong(third.const_data_ptr(), kCount, kOffset), kCount / 4);
+  }
+}
+
 TEST(SumPattern, SumsThatWouldBeRoundedAreRefused) {
   EXPECT_NO_THROW(SumPattern(at::kBFloat16, 0, 128, false));
   EXPECT_THROW(SumPattern(at::kBFloat16, 0, 129, false), std::invalid_argument);

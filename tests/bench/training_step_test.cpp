@@ -25,7 +25,7 @@ TEST(TrainingStep, TheNamedWorkloadsAreTheModelsThatTheyName) {
 }
 
 TEST(TrainingStep, HasTheBatchOfTheWorkloadAndLearnsIt) {
-  Workload workload{"toy", "mlp", {32}, {1, 4, 4}, 3, 8, 1};
+  Workload workload{"toy", "mlp", {32}, {1, 4, 4}, 3, 8, 1, 0, 0};
   TrainingStep training(workload, 0);
   EXPECT_EQ(training.data.sizes(), at::IntArrayRef({8, 1, 4, 4}));
   EXPECT_EQ(training.target.sizes(), at::IntArrayRef({8}));
@@ -36,14 +36,34 @@ TEST(TrainingStep, HasTheBatchOfTheWorkloadAndLearnsIt) {
   EXPECT_FALSE(training.model->parameters()[0].detach().equal(before));
 }
 
+TEST(TrainingStep, ModelsOfTokensGetTokensAsTheirDataSetsGiveThem) {
+  TrainingStep gpt2({"toy", "gpt2-mini", {}, {1, 28, 28}, 10, 3, 1, 16, 100}, 0);
+  EXPECT_EQ(gpt2.data.sizes(), at::IntArrayRef({3, 16}));
+  EXPECT_EQ(gpt2.target.sizes(), at::IntArrayRef({3, 16}));
+  EXPECT_EQ(gpt2.tokens_per_sample, 16);
+  EXPECT_LT(gpt2.data.max().item<std::int64_t>(), 100);
+  TrainingStep bert({"toy", "bert-mini", {}, {1, 28, 28}, 10, 3, 1, 16, 100}, 0);
+  EXPECT_EQ(bert.data.sizes(), at::IntArrayRef({3, 2, 16}));
+  EXPECT_EQ(bert.data.select(1, 1).sum().item<std::int64_t>(), 3 * 8);
+  EXPECT_EQ(bert.target.sizes(), at::IntArrayRef({3, 17}));
+  EXPECT_EQ(bert.target.narrow(1, 0, 16).ne(-100).sum().item<std::int64_t>(), 3 * 3);  // places 0, 7 and 14
+  for (TrainingStep* training : {&gpt2, &bert}) {
+    training->backward([&](const at::Tensor& data) { return training->model->forward(data); });
+    EXPECT_TRUE(training->model->parameters()[0].grad().defined());
+  }
+  EXPECT_EQ(TrainingStep::shape_of({"toy", "gpt2-mini", {}, {}, 0, 1, 1, 0, 0}).vocabulary_size, 50257);
+  EXPECT_EQ(TrainingStep::shape_of({"toy", "bert-mini", {}, {}, 0, 1, 1, 0, 0}).vocabulary_size, 30522);
+  EXPECT_THROW(TrainingStep({"toy", "gpt2-mini", {}, {}, 0, 1, 1, 257, 100}, 0), std::invalid_argument);
+}
+
 TEST(TrainingStep, RanksSeeOtherData) {
-  const Workload workload{"toy", "mlp", {4}, {2}, 3, 8, 1};
+  const Workload workload{"toy", "mlp", {4}, {2}, 3, 8, 1, 0, 0};
   EXPECT_FALSE(TrainingStep(workload, 0).data.equal(TrainingStep(workload, 1).data));
 }
 
 TEST(TrainingStep, ModelsThatAreNotThereAreRefused) {
-  EXPECT_THROW(TrainingStep({"toy", "resnet81", {}, {3, 64, 64}, 10, 2, 1}, 0), std::invalid_argument);
-  EXPECT_THROW(TrainingStep({"toy", "convnet", {}, {784}, 10, 2, 1}, 0), std::invalid_argument);
+  EXPECT_THROW(TrainingStep({"toy", "resnet81", {}, {3, 64, 64}, 10, 2, 1, 0, 0}, 0), std::invalid_argument);
+  EXPECT_THROW(TrainingStep({"toy", "convnet", {}, {784}, 10, 2, 1, 0, 0}, 0), std::invalid_argument);
 }
 
 }  // namespace

@@ -16,11 +16,11 @@ def bench(*arguments, ranks=2, **more):
     return run([BIN / "lockstep", "bench", arguments[0], "--nproc-per-node", ranks, *arguments[1:]], **more)
 
 
-class AllReduceTest(RunTest):
-    def measure(self, *options, ranks=2):
+class CollectiveTest(RunTest):
+    def measure(self, *options, ranks=2, collective="all-reduce"):
         """Runs with --json and --csv; the JSON."""
         files = self.folder / "out.json", self.folder / "out.csv"
-        result = bench("all-reduce", "-w", 1, "-n", 3, "--json", files[0], "--csv", files[1], *options, ranks=ranks)
+        result = bench(collective, "-w", 1, "-n", 3, "--json", files[0], "--csv", files[1], *options, ranks=ranks)
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
         written = json.loads(files[0].read_text())
         rows = list(csv.DictReader(line for line in files[1].read_text().splitlines() if not line.startswith("#")))
@@ -44,6 +44,23 @@ class AllReduceTest(RunTest):
                 self.assertIn("all-reduce", written["command"])
                 self.assertTrue(written["machine"]["cpu"] and written["versions"]["LibTorch"] and written["versions"]["MPI"])
 
+    def test_the_other_collectives_and_every_peer_of_theirs(self):
+        for collective, factor, redop, in_place in [("reduce-scatter", 2 / 3, "sum", False), ("all-gather", 2 / 3, "none", True),
+                                                    ("all-gather", 2 / 3, "none", False), ("broadcast", 1, "none", True)]:
+            with self.subTest(collective=collective, in_place=in_place):
+                ways = ["--in-place"] if in_place and collective != "broadcast" else ["-r", 1] if collective == "broadcast" else []
+                written = self.measure("-b", 12, "-e", "3M", "-f", 1 << 18, "--compare", "gloo,mpi,tcp", *ways, ranks=3,
+                                       collective=collective)
+                self.assertEqual(written["benchmark"], collective)
+                self.assertEqual([row["contender"] for row in written["rows"]], ["lockstep", "gloo", "mpi", "tcp"] * 2)
+                for row in written["rows"]:
+                    self.assertEqual(row.get("wrong"), None if row["contender"] == "tcp" else 0, row)
+                    self.assertEqual((row["redop"], row["in_place"], row.get("root")),
+                                     (redop, in_place, 1 if collective == "broadcast" else None))
+                    self.assertEqual(row["count"] * 4 * (1 if collective == "broadcast" else 3), row["size_bytes"])
+                    self.assertAlmostEqual(row["busbw_gb_per_s"] / row["algbw_gb_per_s"], factor, places=6)
+                self.assertLess(written["harness_us"], 100)
+
     def test_every_dtype_and_way(self):
         for dtype in ("float64", "float16", "bfloat16", "int32", "int64", "uint8"):
             self.measure("-b", "64K", "-e", "64K", "-d", dtype, "--compare", "gloo" if "16" not in dtype else "")
@@ -56,10 +73,11 @@ class AllReduceTest(RunTest):
             (2, "--compare mpi", ["--compare", "mpi", "-d", "float16"]),
             (2, "--interface", ["--compare", "gloo", "--interface", "no-such"]),
             (2, "--min-bytes", ["-b", 4, "-d", "float64"]),
+            (2, "--root", ["-r", 2]),
             (3, "--json", ["--json", self.folder / "no" / "such" / "folder.json"]),
         ]:
             with self.subTest(options=options):
-                result = bench("all-reduce", *options)
+                result = bench("broadcast" if "-r" in options else "all-reduce", *options)
                 self.assertEqual(result.returncode, code, result.stdout + result.stderr)
                 self.assertIn(text, result.stderr)
 
@@ -71,13 +89,18 @@ class StepTest(RunTest):
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
         written = json.loads(file.read_text())
         contenders = {row["contender"]: row for row in written["workloads"][0]["contenders"]}
-        for name in ("local", "averaged", "sharded", "c10d", "pytorch local", "pytorch ddp"):
+        for name in ("alone", "local", "averaged", "sharded", "c10d", "pytorch local", "pytorch ddp"):
             times = contenders[name]["step_ms"]
             self.assertTrue(0 < times["min"] <= times["median"] <= times["max"], name)
             self.assertIn(name, result.stdout)
         for name in ("averaged", "sharded"):
             self.assertIn("pytorch_ddp_over_this", contenders[name])
         self.assertIn("over_own_local_step", contenders["pytorch ddp"])
+        averaged = contenders["averaged"]
+        self.assertAlmostEqual(averaged["samples_per_s"], 2 * 4 / averaged["step_ms"]["median"] * 1e3, delta=1e-3 * averaged["samples_per_s"])
+        self.assertEqual(written["workloads"][0]["flop_per_step_and_rank"], 6 * 4 * (784 * 16 + 16 * 10))
+        self.assertGreater(averaged["scaling_efficiency"]["median"], 0)
+        self.assertNotIn("scaling_efficiency", contenders["alone"])
         self.assertEqual(written["workloads"][0]["rounds"], 3)
         self.assertTrue(written["versions"]["PyTorch"].startswith("2."))
         self.assertEqual(processes_with("pytorch_step.py"), [])
@@ -86,6 +109,20 @@ class StepTest(RunTest):
         result = bench("step", *TINY_STEP, ranks=1)
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
         self.assertIn("averaged", result.stdout)
+
+    def test_models_of_tokens_beside_hugging_faces(self):
+        for model in ("gpt2-mini", "bert-mini"):
+            with self.subTest(model=model):
+                file = self.folder / f"{model}.json"
+                result = bench("step", "--model", model, "--sequence-length", 16, "--vocab-size", 100, "--batch-size", 2, "--rounds", 1,
+                               "--warmup-rounds", 0, "--contenders", "averaged", "--compare", "pytorch", "--peak-tflops", 0.5, "--json", file)
+                self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+                workload = json.loads(file.read_text())["workloads"][0]
+                self.assertIn(f"{model} 16 of 100 tokens, batch 2", workload["workload"])
+                self.assertEqual([row["contender"] for row in workload["contenders"]], ["averaged", "pytorch local", "pytorch ddp"])
+                row = workload["contenders"][0]
+                self.assertAlmostEqual(row["tokens_per_s"] / row["samples_per_s"], 16)
+                self.assertAlmostEqual(row["peak_share"], row["flop_per_s_of_a_rank"] / 0.5e12)
 
     def test_an_interpreter_without_pytorch_is_named(self):
         result = bench("step", *TINY_STEP, "--compare", "pytorch", "--python", "/no/such/python")

@@ -1,4 +1,4 @@
-"""scripts/bench_wire: the wire is as slow as it should be, and nothing of it is left. Needs root."""
+"""scripts/bench_wire: the wire is as slow as it should be, and nothing of it is left; `lockstep doctor` between hosts. Needs root."""
 
 import json
 import os
@@ -48,7 +48,7 @@ class WireTest(RunTest):
 
     def test_a_stopped_one_leaves_nothing_either(self):
         before = namespaces()
-        job = subprocess.Popen(bench_wire("--sizes", 100_000_000, "--iters", 1000), stdout=subprocess.DEVNULL,
+        job = subprocess.Popen(bench_wire("--sizes", 10_000_000, "--iters", 1000), stdout=subprocess.DEVNULL,
                                stderr=subprocess.DEVNULL, start_new_session=True)
         self.addCleanup(job.kill)
         deadline = time.monotonic() + 30
@@ -68,6 +68,42 @@ class WireTest(RunTest):
             result = run([SCRIPT, *options])
             self.assertEqual(result.returncode, 2, result.stderr)
             self.assertIn(text, result.stderr)
+
+
+class DoctorTest(RunTest):
+    """lockstep doctor between two namespaces, of which one lets a port of the other's pass by."""
+
+    def test_a_port_that_is_shut_between_hosts_is_named(self):
+        hosts = [f"lsd{os.getpid()}{side}" for side in "ab"]
+
+        def ip(*words):
+            subprocess.run(["ip", *map(str, words)], check=True, capture_output=True)
+
+        for host in hosts:
+            self.addCleanup(subprocess.run, ["ip", "netns", "del", host], capture_output=True)
+            ip("netns", "add", host)
+        ip("link", "add", "wire", "netns", hosts[0], "type", "veth", "peer", "name", "wire", "netns", hosts[1])
+        for number, host in enumerate(hosts):
+            ip("-n", host, "addr", "add", f"10.98.7.{number + 1}/24", "dev", "wire")
+            ip("-n", host, "link", "set", "wire", "up")
+            ip("-n", host, "link", "set", "lo", "up")
+        ip("-n", hosts[1], "link", "set", "wire", "mtu", 1400)
+        ip("-n", hosts[0], "rule", "add", "to", "10.98.7.2", "dport", 29500, "blackhole", "prio", 10)
+        agent = self.folder / "agent"
+        agent.write_text('#!/bin/bash\nhost=$1\nshift\nexec ip netns exec "$host" /bin/sh -c "$*"\n')
+        agent.chmod(0o755)
+        networks = {f"OMPI_MCA_{part}_tcp_if_include": "10.98.7.0/24" for part in ("oob", "btl")}
+        result = subprocess.run(["ip", "netns", "exec", hosts[0], BIN / "lockstep", "doctor", "--json", "--host", ",".join(hosts),
+                                 "--timeout", "30"], capture_output=True, text=True, cwd=self.folder,
+                                env={**os.environ, "OMPI_MCA_plm_rsh_agent": str(agent), **networks})
+        self.assertEqual(result.returncode, 1, result.stdout + result.stderr)
+        found = {section["host"]: section["findings"] for section in json.loads(result.stdout)["hosts"]}
+        failures = [(host, finding) for host in hosts for finding in found[host] if finding["verdict"] == "failure"]
+        self.assertEqual([(host, finding["topic"]) for host, finding in failures], [(hosts[0], "ports")])
+        self.assertIn(f"reaches {hosts[1]} at 10.98.7.2, but not its ports 29500", failures[0][1]["what"])
+        self.assertIn("1500 on the way to", "".join(finding["what"] for finding in found[hosts[0]]))
+        for host in hosts:
+            self.assertTrue(any(finding["topic"] == "clock" for finding in found[host]))
 
 
 if __name__ == "__main__":

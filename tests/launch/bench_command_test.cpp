@@ -16,7 +16,9 @@ using testing::HasSubstr;
 TEST(BenchCommand, HelpListsTheBenchmarksAndEachOnesOptions) {
   const std::string all = bench_command_help({});
   EXPECT_THAT(all, HasSubstr("all-reduce"));
-  EXPECT_THAT(all, HasSubstr("step"));
+  for (const char* name :
+       {"  reduce-scatter  ", "  all-gather      ", "  broadcast       ", "  step            "})
+    EXPECT_THAT(all, HasSubstr(name));
   const std::string one = bench_command_help({"all-reduce", "--help"});
   EXPECT_THAT(one, HasSubstr("--min-bytes SIZE"));
   EXPECT_THAT(one, HasSubstr("--nproc-per-node N"));

@@ -18,9 +18,11 @@ TEST(Command, OverviewListsWhatIsForPeople) {
   CaptureStdout();
   EXPECT_EQ(run_lockstep({"--help"}), 0);
   const std::string text = GetCapturedStdout();
-  for (const char* command : {"  train     ", "  bench     ", "  compare   ", "  export    ", "  report    "})
+  for (const char* command :
+       {"  train     ", "  bench     ", "  compare   ", "  doctor    ", "  export    ", "  report    "})
     EXPECT_THAT(text, HasSubstr(command));
   EXPECT_THAT(text, ::testing::Not(HasSubstr("  rank")));
+  EXPECT_THAT(text, ::testing::Not(HasSubstr("doctor-agent")));
 }
 
 TEST(Command, HelpOfACommandInBothForms) {

@@ -19,6 +19,12 @@ TEST(Hostfile, CountsDifferentHosts) {
   EXPECT_EQ(count("# ours\n\n  node1\n10.0.0.2 # second\nnode1 slots=4"), 2);
 }
 
+TEST(Hostfile, NamesThem) {
+  const TemporaryFolder folder;
+  write_text(folder.path() / "hosts", "b slots=2\na\nb\n");
+  EXPECT_EQ(host_names(folder.path() / "hosts"), (std::vector<std::string>{"b", "a"}));
+}
+
 TEST(Hostfile, RefusesNothing) {
   EXPECT_THROW(count(""), DataError);
   EXPECT_THROW(count("# nobody\n\n"), DataError);

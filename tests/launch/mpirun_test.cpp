@@ -51,6 +51,22 @@ TEST(Mpirun, HostsAndRoot) {
   EXPECT_EQ(command.environment.at("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"), "1");
 }
 
+TEST(Mpirun, AProgramOnOneHostIsStartedAsRanksAre) {
+  const Environment current = {{"NCCL_DEBUG", "INFO"}, {"HOME", "/root"}};
+  const JobCommand command =
+      build_host_command("/usr/bin/mpirun", "node1", {"/opt/bin/lockstep", "doctor-agent"},
+                         /*is_root=*/true, /*connect_timeout_s=*/5, current);
+  EXPECT_THAT(command.arguments,
+              ElementsAre("/usr/bin/mpirun", "--quiet", "--bind-to", "none", "--oversubscribe", "--host",
+                          "node1", "-n", "1", "-x", "NCCL_DEBUG", "/opt/bin/lockstep", "doctor-agent"));
+  EXPECT_EQ(command.environment.at("OMPI_MCA_plm_rsh_args"), "-o BatchMode=yes -o ConnectTimeout=5");
+  EXPECT_EQ(command.environment.at("OMPI_ALLOW_RUN_AS_ROOT"), "1");
+  const auto with_agent =
+      build_host_command("m", "node1", {"p"}, false, 5, {{"OMPI_MCA_plm_rsh_agent", "agent"}});
+  EXPECT_FALSE(with_agent.environment.contains("OMPI_MCA_plm_rsh_args"));
+  EXPECT_FALSE(with_agent.environment.contains("OMPI_ALLOW_RUN_AS_ROOT"));
+}
+
 TEST(Mpirun, OneRankStartsDirectlyAndForgetsOtherLaunchers) {
   JobPlan plan = two_ranks();
   plan.nproc_per_node = 1;

@@ -10,9 +10,11 @@ import sys
 
 import torch
 import torchvision
-from language_models import create_model
 from safetensors.torch import save_file
 from torch.nn.functional import cross_entropy
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench" / "peers"))
+from language_models import create_model  # noqa: E402
 
 SEED = 7
 DROPOUT_SEED = 11

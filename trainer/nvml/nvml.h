@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "trainer/nvml/gpu_system.h"
+
 namespace lockstep {
 
 // Of one GPU, now. None: the driver does not say.
@@ -38,6 +40,7 @@ class Nvml {
   Nvml& operator=(const Nvml&) = delete;
 
   std::vector<GpuReading> read() const;
+  GpuSystem describe() const;
 
  private:
   struct Functions;

@@ -24,7 +24,7 @@ std::string refusal(const std::string& bench, const std::vector<std::string>& ar
 }
 
 TEST(BenchCommandLine, TakesNcclTestsLetters) {
-  const auto config = std::get<AllReduceConfig>(
+  const auto config = std::get<CollectiveConfig>(
       parse("all-reduce", {"-b", "8", "-e", "128M", "-f", "2", "-w", "1", "-n", "7", "-d", "bfloat16"}));
   EXPECT_EQ(config.min_bytes, "8");
   EXPECT_EQ(config.max_bytes, "128M");
@@ -36,6 +36,7 @@ TEST(BenchCommandLine, TakesNcclTestsLetters) {
 
 TEST(BenchCommandLine, SharedOptionsReachEachBenchmark) {
   for (const auto& bench : benches()) {
+    if (bench.name == kScalingBench) continue;  // has ranks only through the others
     const BenchConfig config = parse(bench.name, {"--backend", "mpi", "--reduction_order=tree", "--interface",
                                                   "wire", "--timeout", "5", "--json", "out.json"});
     const BenchSetting& setting = setting_of(config);
@@ -52,6 +53,21 @@ TEST(BenchCommandLine, PeersAreTheBenchmarksOwn) {
   EXPECT_EQ(setting_of(parse("step", {"--compare", "c10d,pytorch"})).compare, "c10d,pytorch");
   EXPECT_THAT(refusal("all-reduce", {"--compare", "pytorch"}), HasSubstr("some of gloo, mpi, tcp"));
   EXPECT_THAT(refusal("step", {"--compare", "gloo"}), HasSubstr("some of c10d, pytorch"));
+}
+
+TEST(BenchCommandLine, EachCollectiveHasWhatMeansSomethingThere) {
+  const auto scatter = std::get<CollectiveConfig>(parse("reduce-scatter", {"-c", "0", "--compare", "mpi"}));
+  EXPECT_EQ(scatter.collective, Collective::kReduceScatter);
+  EXPECT_EQ(scatter.check, 0);
+  EXPECT_FALSE(scatter.in_place);
+  EXPECT_EQ(std::get<CollectiveConfig>(parse("broadcast", {"-r", "2"})).root, 2);
+  EXPECT_TRUE(std::get<CollectiveConfig>(parse("broadcast", {})).in_place);
+  EXPECT_TRUE(std::get<CollectiveConfig>(parse("all-gather", {"--in-place"})).in_place);
+  EXPECT_THAT(refusal("all-gather", {"-r", "2"}), HasSubstr("--root"));
+  EXPECT_THAT(refusal("broadcast", {"--in-place=false"}), HasSubstr("--in-place"));
+  EXPECT_THAT(refusal("reduce-scatter", {"--buffers", "warm"}), HasSubstr("--buffers"));
+  EXPECT_THAT(refusal("reduce-scatter", {"--in-place", "--compare", "mpi"}),
+              HasSubstr("--in-place with --compare mpi"));
 }
 
 TEST(BenchCommandLine, WhatCannotBeIsRefusedByName) {
@@ -79,6 +95,10 @@ TEST(BenchCommandLine, TheNameComesFirst) {
       EXPECT_THAT(error.what(), HasSubstr(text));
     }
   }
+}
+
+TEST(BenchCommandLine, AStudyHasNoRanksOfItsOwn) {
+  EXPECT_THROW(resolve_bench_config(kScalingBench, {}), std::invalid_argument);
 }
 
 TEST(BenchCommandLine, EveryFlagIsInTheHelp) {

@@ -42,6 +42,16 @@ TEST(Workloads, AModelOfTheUsersOwnReplacesThem) {
   EXPECT_TRUE(workloads_of(config)[0].hidden.empty());
 }
 
+TEST(Workloads, ModelsOfTokensHaveALengthAndAVocabulary) {
+  StepConfig config;
+  config.model = "gpt2-mini";
+  EXPECT_EQ(workloads_of(config)[0].sequence_length, 0);
+  config.sequence_length = 64;
+  config.vocabulary_size = 256;
+  EXPECT_EQ(workloads_of(config)[0].sequence_length, 64);
+  EXPECT_EQ(workloads_of(config)[0].vocabulary_size, 256);
+}
+
 TEST(Workloads, StepsOfZeroAreTheWorkloadsOwn) {
   StepConfig config;
   EXPECT_GT(workloads_of(config)[0].steps, 1);

@@ -43,6 +43,19 @@ TEST(StepReport, WhatWasNotMeasuredIsNotShown) {
   EXPECT_DOUBLE_EQ(json["contenders"][0]["step_ms"]["median"], 2000.0);
 }
 
+TEST(StepReport, ThePartsOfAStepStandUnderTheTable) {
+  StepTable toy = make_step_table("toy", 1, {kAveraged}, {{0.01}});
+  StepTimeline timeline;
+  timeline.forward_s = 0.002;
+  timeline.backward_s = 0.005;
+  timeline.exposed_s = 0.001;
+  timeline.optimizer_s = 0.002;
+  toy.rows[0].timeline = timeline;
+  EXPECT_THAT(format_table(toy),
+              HasSubstr("  a step of averaged: forward 2.00 ms (20.0 %), backward 5.00 ms (50.0 %), exposed "
+                        "communication 1.00 ms (10.0 %), optimizer 2.00 ms (20.0 %)\n"));
+}
+
 TEST(StepReport, TheTableAndTheJsonSayHowMuchWasMeasured) {
   EXPECT_THAT(format_table(table()), HasSubstr("3 rounds of 2 steps\n"));
   EXPECT_THAT(format_table(table()), HasSubstr("2000.00 (1500.00..2000.00)"));

@@ -50,7 +50,8 @@ TEST_F(StepTimerTest, SharesAStepOut) {
 TEST_F(StepTimerTest, AnObserverHearsEachPieceWithItsTimes) {
   std::vector<std::string> heard;
   timer_.set_observer([&](StepPart part, std::int64_t begin_ns, std::int64_t end_ns) {
-    heard.push_back(std::string(step_part_name(part)) + " " + std::to_string(begin_ns) + " " + std::to_string(end_ns));
+    heard.push_back(std::string(step_part_name(part)) + " " + std::to_string(begin_ns) + " " +
+                    std::to_string(end_ns));
   });
   timer_.begin_step();
   spend(StepPart::kForward, 10);

@@ -33,6 +33,34 @@ TEST(Nvml, WhatTheDriverDoesNotSayIsNone) {
   EXPECT_FALSE(gpus[1].nvlink_sent_bytes);
 }
 
+TEST(Nvml, DescribesWhatTheDriverFound) {
+  const GpuSystem system = Nvml::load(FAKE_NVML)->describe();
+  EXPECT_EQ(system.driver_version, "580.95.05");
+  EXPECT_EQ(system.cuda_version, 13000);
+  ASSERT_EQ(system.gpus.size(), 2u);
+  const GpuDescription& gpu = system.gpus[0];
+  EXPECT_EQ(gpu.pci_address, "0000:1b:00.0");
+  EXPECT_EQ(gpu.compute_capability, 90);
+  EXPECT_EQ(gpu.nvlinks, 4);
+  EXPECT_EQ(gpu.pcie_generation, 5);
+  EXPECT_EQ(gpu.pcie_width, 16);
+  EXPECT_EQ(gpu.pcie_max_width, 16);
+  EXPECT_EQ(gpu.sm_clock_mhz, 345);
+  EXPECT_EQ(gpu.application_clock_mhz, 1980);
+  EXPECT_EQ(gpu.max_sm_clock_mhz, 1980);
+  EXPECT_EQ(gpu.slowed_down_by, 1u);
+  EXPECT_EQ(gpu.persistence, true);
+  EXPECT_EQ(system.gpus[1].pci_address, "0000:43:00.0");
+  EXPECT_EQ(system.gpus[1].nvlinks, 0);
+  EXPECT_FALSE(system.gpus[1].pcie_width);
+  EXPECT_FALSE(system.gpus[1].persistence);
+  ASSERT_EQ(system.pairs.size(), 1u);
+  EXPECT_EQ(system.pairs[0].first, 0);
+  EXPECT_EQ(system.pairs[0].second, 1);
+  EXPECT_EQ(system.pairs[0].distance, GpuDistance::kHostBridge);
+  EXPECT_EQ(system.pairs[0].peer_to_peer, true);
+}
+
 TEST(Nvml, IsNullWithoutLibraryOrDriver) {
   EXPECT_EQ(Nvml::load("libno-such-library.so.1"), nullptr);
   EXPECT_EQ(Nvml::load("libz.so.1"), nullptr);  // a library, but another one

@@ -1,6 +1,6 @@
 """Hugging Face's models of tokens, with the sizes that trainer/models has.
 
-Imported by the scripts beside this file. Models are made from their configurations: nothing is downloaded.
+Imported by PyTorch's side of `lockstep bench step`, beside this file, and by the scripts of tests/reference. Models are made from their configurations: nothing is downloaded.
 """
 
 import os
