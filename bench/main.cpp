@@ -85,7 +85,7 @@ int run(const std::vector<std::string>& arguments, const lockstep::Placement& pl
   } catch (const std::invalid_argument& error) {
     return lockstep::leave_before_meeting(rank, {ExitCode::kUsage, error.what()});
   }
-  return lockstep::end_rank(rank, [&] { return measure(config, placement); });
+  lockstep::end_rank(rank, [&] { return measure(config, placement); });
 }
 
 }  // namespace

@@ -113,6 +113,7 @@ SlotLimits slot_limits(const JobPlan& plan, const RankJob& job) {
           .nnodes = plan.nnodes,
           .hosts = plan.hostfile.empty() ? plan.nnodes : count_hosts(plan.hostfile),
           .min_nproc = job.launch.min_nproc,
+          .most_ranks = job.most_ranks,
           .logical_world_size = job.logical_world_size > 0 ? job.logical_world_size : plan.world_size()};
 }
 
@@ -139,7 +140,7 @@ Outcome run_attempts(const JobPlan& planned, const RankJob& job, const Say& say)
   RestartPolicy policy(job.restarts, reached());
   for (int number = 1;; ++number) {
     plan.exit_dir = folder.attempt(number);
-    if (job.launch.min_nproc > 0) apply(slots.choice(), planned.hostfile, plan);
+    if (job.launch.min_nproc > 0 || job.most_ranks > 0) apply(slots.choice(), planned.hostfile, plan);
     if (number > 1 && !fresh.is_due()) leave_out_fresh(plan.rank_command);
     const std::int64_t started_ns = monotonic_ns();
     AttemptEnd ended = run_attempt(plan, job, say, signals);

@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "trainer/config/command_line.h"
+#include "trainer/cost/adaptive_ranks.h"
 
 namespace lockstep {
 
@@ -58,17 +59,31 @@ const std::vector<Option<LaunchOptions>>& restart_options() {
 
 namespace {
 
+void check_adaptive_ranks(const std::string& text, int min_nproc) {
+  try {
+    for (const RanksRule& rule : parse_adaptive_ranks(text)) {
+      if (rule.ranks >= min_nproc) continue;
+      throw std::invalid_argument(std::to_string(rule.ranks) + " ranks are fewer than --min-nproc " +
+                                  std::to_string(min_nproc) + "; one of the two must give way");
+    }
+  } catch (const std::invalid_argument& error) {
+    throw std::invalid_argument(std::string("--adaptive-ranks: ") + error.what());
+  }
+}
+
 // What a run that may go on with fewer ranks has to do without.
-void check_restarts(const LaunchOptions& launch, const TrainConfig& config) {
-  if (launch.min_nproc == 0) {
+void check_fewer_ranks(const LaunchOptions& launch, const TrainConfig& config) {
+  const bool adapts = !config.adaptive_ranks.empty();
+  if (launch.min_nproc == 0 && !adapts) {
     return;
   }
-  if (launch.max_restarts == 0) {
+  if (launch.min_nproc > 0 && launch.max_restarts == 0) {
     throw std::invalid_argument(
         "--min-nproc without --max-restarts: fewer ranks are for a restart; add --max-restarts N");
   }
+  if (adapts) check_adaptive_ranks(config.adaptive_ranks, launch.min_nproc);
   if (config.sync_batchnorm || config.comm_hook != "none") {
-    throw std::invalid_argument("--min-nproc with " +
+    throw std::invalid_argument(std::string(adapts ? "--adaptive-ranks" : "--min-nproc") + " with " +
                                 std::string(config.sync_batchnorm ? "--sync-batchnorm" : "--comm-hook") +
                                 ": fewer ranks than logical ones cannot do that; leave one of them out");
   }
@@ -98,7 +113,7 @@ TrainCommandLine parse_train_command(const std::vector<std::string>& arguments) 
     }
   }
   command_line.config = resolve_train_config(rank_flags);
-  check_restarts(command_line.launch, command_line.config);
+  check_fewer_ranks(command_line.launch, command_line.config);
   return command_line;
 }
 

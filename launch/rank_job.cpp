@@ -75,15 +75,16 @@ fs::path find_mpirun() {
   throw DataError("mpirun is not on the PATH; install the package openmpi-bin (Debian 12, Ubuntu 24.04)");
 }
 
-void check_min_nproc(const RankJob& job, int world_size, int nnodes) {
+void check_fewer_ranks(const RankJob& job, int world_size, int nnodes) {
   const int least = job.launch.min_nproc;
   if (least > world_size) {
     throw std::invalid_argument("--min-nproc: \"" + std::to_string(least) + "\" is more than the " +
                                 std::to_string(world_size) + " ranks to start with; it must be at most that");
   }
-  if (least > 0 && nnodes > 1 && job.launch.hostfile.empty()) {
+  if ((least > 0 || job.adapts_ranks) && nnodes > 1 && job.launch.hostfile.empty()) {
     throw std::invalid_argument(
-        "--min-nproc: on several machines it needs --hostfile FILE, to name those that are left");
+        std::string(least > 0 ? "--min-nproc" : "--adaptive-ranks") +
+        ": on several machines it needs --hostfile FILE, to name those that are left");
   }
 }
 
@@ -95,8 +96,8 @@ JobPlan make_plan(const RankJob& job) {
   plan.hostfile = job.launch.hostfile;
   plan.rank_command = {find_rank_program(job).string()};
   plan.rank_command.insert(plan.rank_command.end(), job.arguments.begin(), job.arguments.end());
-  check_min_nproc(job, plan.world_size(), plan.nnodes);
-  if (job.launch.min_nproc > 0 && job.logical_world_size == 0) {
+  check_fewer_ranks(job, plan.world_size(), plan.nnodes);
+  if ((job.launch.min_nproc > 0 || job.adapts_ranks) && job.logical_world_size == 0) {
     plan.rank_command.push_back("--logical-world-size=" + std::to_string(plan.world_size()));
   }
   plan.lockstep = own_program();

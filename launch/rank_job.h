@@ -25,6 +25,8 @@ struct RankJob {
   double timeout_s = 0.0;              // after which a rank that stands still is ended; 0: never
   RestartLimits restarts = {};         // after a failure that may be tried again
   int logical_world_size = 0;          // 0: as many as there are ranks
+  bool adapts_ranks = false;           // --adaptive-ranks may leave some out
+  int most_ranks = 0;                  // that it has left; 0: all
   bool fresh = false;                  // the ranks set an old run aside
 };
 

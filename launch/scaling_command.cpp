@@ -24,7 +24,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-void say(const std::string& text) {
+void tell_user(const std::string& text) {
   std::cerr << "lockstep: " << text << std::endl;
 }
 
@@ -91,15 +91,15 @@ class StudyRun {
       wires = wires || (task.on_wire() && !done);
     }
     if (there > 0)
-      say(std::to_string(there) + " of " + std::to_string(tasks_.size()) + " measurements are there already");
+      tell_user(std::to_string(there) + " of " + std::to_string(tasks_.size()) + " measurements are there already");
     if (!wires) return;
     const std::string problem = why_no_wires();
     if (problem.empty()) {
       if (const int removed = remove_abandoned_wires(); removed > 0)
-        say("removed " + std::to_string(removed) + " network namespaces that a killed benchmark had left");
+        tell_user("removed " + std::to_string(removed) + " network namespaces that a killed benchmark had left");
       return;
     }
-    say("warning: wires are left out: " + problem);
+    tell_user("warning: wires are left out: " + problem);
     for (const StudyTask& task : tasks_) {
       if (task.on_wire()) why_missing_[task.name] = problem;
     }
@@ -129,13 +129,13 @@ class StudyRun {
     std::fflush(stdout);
     if (error.find("--python") != std::string::npos) {
       absent_.push_back("PyTorch: absent (" + error + ")");
-      say("warning: PyTorch is left out: " + error);
+      tell_user("warning: PyTorch is left out: " + error);
       pytorch_is_absent_ = true;
       return;
     }
     ++failures_;
     why_missing_[task.name] = error;
-    say("warning: " + task.title() + ": " + error + " (" + folder_.log_file(task).string() + ")");
+    tell_user("warning: " + task.title() + ": " + error + " (" + folder_.log_file(task).string() + ")");
   }
 
   SupervisedJob job_of(const StudyTask& task) const {
@@ -152,7 +152,7 @@ class StudyRun {
     job.direct = true;
     job.world_size = 0;
     job.output = folder_.log_file(task);
-    job.say = say;
+    job.say = tell_user;
     job.on_first_signal = "stopping; the same command goes on from here";
     return job;
   }
@@ -190,7 +190,7 @@ int run_scaling_command(const std::vector<std::string>& arguments) {
   write_scaling_report(study, findings, config, price, command, report);
   std::cout << "\nreport: " << report.string() << std::endl;
   if (!finished) {
-    say("stopped on request; the same command goes on");
+    tell_user("stopped on request; the same command goes on");
     return static_cast<int>(ExitCode::kPaused);
   }
   return static_cast<int>(run.some_failed() ? ExitCode::kPeerFailed : ExitCode::kFinished);

@@ -15,12 +15,18 @@ SlotChoice Slots::choose() const {
     if (one_machine || !left_out_.contains(host)) hosts.push_back(host);
   }
   const int most_per_node = one_machine ? limits_.nproc_per_node - gone : limits_.nproc_per_node;
-  if (limits_.min_nproc == 0) return {limits_.nproc_per_node, hosts};
+  if (limits_.min_nproc == 0 && limits_.most_ranks == 0) return {limits_.nproc_per_node, hosts};
+  const auto allowed = [&](int ranks) {
+    return limits_.logical_world_size % ranks == 0 &&
+           (limits_.most_ranks == 0 || ranks <= limits_.most_ranks);
+  };
   SlotChoice best{0, {}};
   for (int nodes = static_cast<int>(hosts.size()); nodes > 0; --nodes) {
     for (int per_node = most_per_node; per_node > 0; --per_node) {
       const int ranks = nodes * per_node;
-      if (limits_.logical_world_size % ranks == 0 && ranks > best.world_size()) {
+      // Where fewer ranks are to cost less, as many on fewer machines cost less still.
+      const bool better = ranks > best.world_size() || (limits_.most_ranks > 0 && ranks == best.world_size());
+      if (allowed(ranks) && better) {
         best = {per_node, {hosts.begin(), hosts.begin() + nodes}};
       }
     }

@@ -14,6 +14,7 @@ struct SlotLimits {
   int nnodes = 1;              // to use
   int hosts = 1;               // to choose from, at least nnodes
   int min_nproc = 0;           // ranks to go on with at least; 0: all
+  int most_ranks = 0;          // that the run may have; 0: any number
   int logical_world_size = 1;  // a number of ranks has to divide it
 };
 

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <iostream>
 #include <string>
+#include <vector>
 
 #include "launch/job_signals.h"
 #include "launch/rank_job.h"
@@ -40,14 +41,29 @@ void close_bill(const std::filesystem::path& ledger, const LaunchMoment& launch)
   }
 }
 
+// None where it cannot be read: whoever reads it next says what is wrong with it.
+std::vector<LedgerRecord> records_in(const std::filesystem::path& ledger) {
+  try {
+    return read_ledger(ledger);
+  } catch (const DataError&) {
+    return {};
+  }
+}
+
 // Why the last attempt ended; empty where the ledger does not say.
 std::string last_reason(const std::filesystem::path& ledger) {
-  try {
-    const auto records = read_ledger(ledger);
-    return records.empty() ? "" : records.back().reason;
-  } catch (const DataError&) {
-    return {};  // whoever reads it next says what is wrong with it
-  }
+  const auto records = records_in(ledger);
+  return records.empty() ? "" : records.back().reason;
+}
+
+// How many ranks an earlier attempt has found enough; 0: nobody has.
+int most_ranks(const TrainConfig& config, const std::filesystem::path& ledger, int all) {
+  if (config.adaptive_ranks.empty() || config.fresh) return 0;
+  const int ranks = decided_ranks(records_in(ledger));
+  if (ranks == 0 || ranks >= all) return 0;
+  say("goes on with " + std::to_string(ranks) + (ranks == 1 ? " rank" : " ranks") + ", not " +
+      std::to_string(all) + ", as --adaptive-ranks has it");
+  return ranks;
 }
 
 // Nothing runs, and nothing is billed, until the window opens. False if a signal came.
@@ -77,7 +93,8 @@ int run_within_bill(const BilledJob& billed) {
   const std::filesystem::path ledger = RunDir(billed.run_dir).ledger_file();
   for (bool again = false;; again = true) {
     config.fresh = config.fresh && !again;
-    if (const auto refusal = refuse_to_start(config, billed.run_dir, billed.gpus)) {
+    const int most = most_ranks(config, ledger, billed.gpus);
+    if (const auto refusal = refuse_to_start(config, billed.run_dir, most > 0 ? most : billed.gpus)) {
       say(refusal->reason);
       if (!refusal->may_go_on || !user_says_yes()) return static_cast<int>(ExitCode::kBudget);
       config.yes = true;
@@ -85,11 +102,13 @@ int run_within_bill(const BilledJob& billed) {
     if (!wait_for_off_peak(config.off_peak)) return static_cast<int>(ExitCode::kPaused);
     const LaunchMoment launch = launch_moment(monotonic_ns());
     setenv("LOCKSTEP_LAUNCH", launch.to_text().c_str(), 1);
-    const int code = billed.job(config.yes, again);
+    const int code = billed.job({config.yes, again, most});
     close_bill(ledger, launch);
-    if (code == static_cast<int>(ExitCode::kPaused) && last_reason(ledger) == "off_peak") continue;
+    const std::string reason = last_reason(ledger);
+    const bool goes_on = reason == "off_peak" || (reason == kFewerRanks && !config.adaptive_ranks.empty());
+    if (code == static_cast<int>(ExitCode::kPaused) && goes_on) continue;
     const bool may_go_on = code == static_cast<int>(ExitCode::kBudget) && !config.yes;
-    if (!may_go_on || last_reason(ledger) != "projection" || !user_says_yes()) return code;
+    if (!may_go_on || reason != "projection" || !user_says_yes()) return code;
     config.yes = true;
   }
 }

@@ -50,18 +50,20 @@ int run_train_command(const std::vector<std::string>& arguments) {
   job.timeout_s = command_line.config.timeout_s;
   job.restarts = {command_line.launch.max_restarts, command_line.launch.restart_delay_s};
   job.logical_world_size = command_line.config.logical_world_size;
+  job.adapts_ranks = !command_line.config.adaptive_ranks.empty();
   job.fresh = command_line.config.fresh;
   job.on_first_signal = "pausing after this step; a second signal stops at once";
   if (job.launch.dry_run) return run_rank_job(job);
   const OnFinish on_finish = on_finish_of(command_line.config);
   const int code = run_within_bill(
-      {command_line.config, job.run_dir, number_of_ranks(job.launch), [&](bool yes, bool again) {
+      {command_line.config, job.run_dir, number_of_ranks(job.launch), [&](const BilledStart& start) {
          RankJob this_job = job;
-         if (again) {
+         this_job.most_ranks = start.most_ranks;
+         if (start.again) {
            this_job.fresh = false;
            std::erase(this_job.arguments, "--fresh=true");
          }
-         if (yes && !command_line.config.yes) this_job.arguments.push_back("--yes=true");
+         if (start.yes && !command_line.config.yes) this_job.arguments.push_back("--yes=true");
          return run_rank_job(this_job);
        }});
   run_on_finish(on_finish, code);

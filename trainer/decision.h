@@ -17,8 +17,9 @@ enum class DecisionFlag : std::uint32_t {
   kDrift = 1u << 5,          // parameters differ between ranks: stop, exit 11
   kFailure = 1u << 6,        // a rank cannot go on: stop, exit 11
   kSave = 1u << 7,           // a save is due by the clock: save, go on
+  kFewerRanks = 1u << 8,     // the loss has come to what --adaptive-ranks waits for: save, exit 10
 };
-inline constexpr int kDecisionFlagCount = 8;
+inline constexpr int kDecisionFlagCount = 9;
 
 // A set of DecisionFlags.
 class Decision {

@@ -8,15 +8,12 @@
 #include <vector>
 
 #include "comm/sum_rows.h"
+#include "sampler/ceil_div.h"
 #include "sampler/data_loader.h"
 #include "trainer/random_state.h"
 
 namespace lockstep {
 namespace {
-
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
-  return (a + b - 1) / b;
-}
 
 // Whether the ranks give up, agreed on every so many batches. Those that have fewer batches than others vote
 // as often.

@@ -30,7 +30,7 @@ struct EvaluationOptions {
   // On all ranks or on none. Called after each batch, on this rank; true on any rank abandons the evaluation
   // on all of them, which agree on that every kBatchesPerVote batches.
   std::function<bool()> wants_to_stop = {};
-  static constexpr std::int64_t kBatchesPerVote = 16;
+  static constexpr std::int64_t kBatchesPerVote = 4;
 };
 
 // Logical rank r of L takes samples r, r + L, r + 2 L, ...: every sample counts once, whatever the numbers,

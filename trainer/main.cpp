@@ -33,7 +33,7 @@ int run(const std::vector<std::string>& arguments, const lockstep::Placement& pl
   } catch (const lockstep::DataError& error) {
     return lockstep::leave_before_meeting(placement.rank, {ExitCode::kBadInput, error.what()});
   }
-  return lockstep::end_rank(placement.rank, [&] {
+  lockstep::end_rank(placement.rank, [&] {
     const lockstep::SessionEnd end = lockstep::run_session(command_line.config, placement);
     return lockstep::RankEnding{end.code, end.message};
   });

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdio>
 #include <exception>
+#include <iostream>
 #include <stdexcept>
 #include <thread>
 
@@ -27,6 +28,14 @@ bool report(int rank, const RankEnding& ending) {
   return !dir.empty() && write_exit_report(dir, {rank, ending.code, ending.message, ending.peer});
 }
 
+// The destructors of LibTorch's and CUDA's statics take a second or two, in which a rented machine does
+// nothing. All that was to be written is, and the communicator is shut down.
+[[noreturn]] void leave_at_once(int status) {
+  std::cout.flush();
+  std::fflush(nullptr);
+  _exit(status);
+}
+
 }  // namespace
 
 int leave_together(int rank, const RankEnding& ending) {
@@ -46,20 +55,19 @@ int leave_before_meeting(int rank, const RankEnding& ending) {
 
 [[noreturn]] void leave_alone(int rank, const RankEnding& ending) {
   if (!report(rank, ending)) print_error(ending.message);
-  std::fflush(nullptr);
-  _exit(static_cast<int>(ending.code));
+  leave_at_once(static_cast<int>(ending.code));
 }
 
-int end_rank(int rank, const std::function<RankEnding()>& body) {
+void end_rank(int rank, const std::function<RankEnding()>& body) {
   const std::string this_rank = "rank " + std::to_string(rank) + ": ";
   try {
-    return leave_together(rank, body());
+    leave_at_once(leave_together(rank, body()));
   } catch (const AgreedStop& stop) {
-    return leave_together(rank, {stop.code(), stop.what()});
+    leave_at_once(leave_together(rank, {stop.code(), stop.what()}));
   } catch (const LoneStop& stop) {
     leave_alone(rank, {stop.code(), this_rank + stop.what()});
   } catch (const std::invalid_argument& error) {
-    return leave_before_meeting(rank, {ExitCode::kUsage, error.what()});
+    leave_at_once(leave_before_meeting(rank, {ExitCode::kUsage, error.what()}));
   } catch (const DiskFullError& error) {
     leave_alone(rank, {ExitCode::kPeerFailed, this_rank + error.what()});
   } catch (const DataError& error) {

@@ -28,7 +28,7 @@ int leave_before_meeting(int rank, const RankEnding& ending);
 
 // Runs `body`, the whole work of a rank, and leaves as what it returns or throws has it: AgreedStop and what
 // is returned together; std::invalid_argument, which only the time before the ranks have met throws, before
-// meeting; everything else alone.
-int end_rank(int rank, const std::function<RankEnding()>& body);
+// meeting; everything else alone. Static destructors are not run: they take longer than all of that.
+[[noreturn]] void end_rank(int rank, const std::function<RankEnding()>& body);
 
 }  // namespace lockstep

@@ -10,7 +10,11 @@
 #include <utility>
 #include <vector>
 
+#include "sampler/ceil_div.h"
+#include "sampler/data_error.h"
+#include "trainer/bill/ranks_saving.h"
 #include "trainer/bill/run_bill.h"
+#include "trainer/cost/ledger.h"
 #include "trainer/metrics/metrics_writer.h"
 #include "trainer/metrics/progress_bar.h"
 #include "trainer/report/run_report.h"
@@ -34,11 +38,11 @@ RunSize size_of(const RunFacts& facts, const std::optional<RestartNote>& restart
   RunSize size;
   size.gpus = start.world_size;
   size.total_steps = facts.total_steps;
-  size.steps_per_epoch =
-      (facts.batches_per_epoch + start.accumulate_grad_batches - 1) / start.accumulate_grad_batches;
+  size.steps_per_epoch = ceil_div(facts.batches_per_epoch, start.accumulate_grad_batches);
   size.samples_per_step = start.batch_size * start.logical_world_size * start.accumulate_grad_batches;
   size.test_samples = start.test_samples;
   size.tokens_per_sample = facts.tokens_per_sample;
+  size.logical_world_size = start.logical_world_size;
   size.reached_step = restart ? restart->step : 0;
   size.parameter_bytes = start.num_parameters * static_cast<std::int64_t>(sizeof(float));
   return size;
@@ -127,6 +131,16 @@ struct RunReporter::State {
     }
   }
 
+  // A table that lacks a line is no reason to fail either.
+  std::string saved_by_fewer_ranks() {
+    try {
+      return describe(lockstep::saved_by_fewer_ranks(read_ledger(run_dir.ledger_file())));
+    } catch (const DataError& error) {
+      warn(std::string(error.what()) + "; what --adaptive-ranks has saved is not known");
+      return {};
+    }
+  }
+
   static double rate(std::int64_t samples, const StepTimes& times) {
     const double seconds = static_cast<double>(times.total_ns()) * 1e-9;
     return seconds > 0.0 ? static_cast<double>(samples) / seconds : 0.0;
@@ -185,6 +199,9 @@ bool RunReporter::must_stop(std::int64_t step) const {
 bool RunReporter::is_off_peak_over() const {
   return state_->bill.is_off_peak_over();
 }
+bool RunReporter::wants_fewer_ranks() const {
+  return state_->bill.fewer_ranks() > 0;
+}
 bool RunReporter::is_at_mark() const {
   return state_->bill.is_at_mark();
 }
@@ -211,7 +228,10 @@ void RunReporter::stepped(const StepReport& step) {
   state.samples_since_record += step.samples;
   state.rework_steps_since_record += is_rework ? 1 : 0;
   state.print_later_warnings();
-  if (step.loss) state.last_loss = step.loss;
+  if (step.loss) {
+    state.last_loss = step.loss;
+    state.bill.observe_loss(step.at.step, *step.loss);
+  }
   if (state.sinks.live()) state.sinks.stepped(state.live(step));
   if (state.bar.due()) state.bar.update(state.progress(step.at, step.loss));
   if (!step.log) return;
@@ -259,6 +279,12 @@ void RunReporter::finished(const std::string& reason, int exit_code, const Posit
                            std::optional<double> train_loss, std::optional<double> test_loss,
                            std::optional<double> test_accuracy, const std::string& checkpoint) {
   State& state = *state_;
+  if (reason == kFewerRanks) {
+    happened(reason, at,
+             state.bill.fewer_ranks_condition() + ": goes on with " +
+                 std::to_string(state.bill.fewer_ranks()) + " of " +
+                 std::to_string(state.facts.start.logical_world_size) + " ranks");
+  }
   state.bar.finish();
   const double elapsed_s = state.bill.running_s();
   const Costs costs = state.costs(at);
@@ -293,6 +319,7 @@ void RunReporter::finished(const std::string& reason, int exit_code, const Posit
     summary.per_epoch->gpu_hours /= epochs;
     summary.per_epoch->amount = costs.per_epoch;
   }
+  if (!state.facts.config.adaptive_ranks.empty()) summary.fewer_ranks = state.saved_by_fewer_ranks();
   std::fputs(format_summary(summary).c_str(), stdout);
   std::fflush(stdout);
   if (!state.facts.config.no_report) state.write_report();

@@ -63,7 +63,8 @@ class RunReporter {
   // ranks agree, why.
   bool must_stop(std::int64_t step) const;
   bool is_off_peak_over() const;
-  bool is_at_mark() const;  // within an evaluation: to abandon it
+  bool wants_fewer_ranks() const;  // by --adaptive-ranks
+  bool is_at_mark() const;         // within an evaluation: to abandon it
   std::string stop_message() const;
   std::string stop_reason() const;
 

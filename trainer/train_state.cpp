@@ -11,7 +11,9 @@
 namespace lockstep {
 namespace {
 
-constexpr std::int64_t kFormatVersion = 1;
+// Of train_state.pt. To be raised with every field that is added, dropped or changed.
+// 1: until the schedule was saved; 2: with the schedule, the monitor and the circumstances.
+constexpr std::int64_t kFormatVersion = 2;
 
 using Dict = c10::impl::GenericDict;
 using List = c10::impl::GenericList;
@@ -164,6 +166,35 @@ Names names_from(const Reader& reader, const std::string& name) {
   return names;
 }
 
+TrainState state_from(const Reader& reader) {
+  TrainState state;
+  state.step = reader.count("step");
+  state.epoch = reader.count("epoch");
+  state.batch = reader.count("batch");
+  state.samples_seen = reader.count("samples_seen");
+  state.train_loss = reader.optional_number("train_loss");
+  state.test_loss = reader.optional_number("test_loss");
+  state.test_accuracy = reader.optional_number("test_accuracy");
+  if (reader.dict().contains("monitor")) state.monitor = monitor_from(reader.field("monitor"));
+  for (const c10::IValue& random_state : reader.list("random_states").vec()) {
+    if (!random_state.isTensor()) reader.complain("random_states", "a list of tensors");
+    state.random_states.push_back(random_state.toTensor());
+  }
+  state.buckets = buckets_from(reader.field("buckets"));
+  state.schedule = reader.text("schedule");
+  state.schedule_steps = reader.count("schedule_steps");
+  state.lr = reader.number("lr");
+  state.momentum = reader.optional_number("momentum");
+  state.optimizer_name = reader.text("optimizer_name");
+  for (const c10::IValue& item : reader.list("optimizer").vec()) {
+    const Reader entry(item, "optimizer.");
+    state.optimizer.push_back({entry.count("parameter_index"), entry.text("name"), entry.tensor("value")});
+  }
+  state.identity = names_from(reader, "identity");
+  if (reader.dict().contains("circumstances")) state.circumstances = names_from(reader, "circumstances");
+  return state;
+}
+
 }  // namespace
 
 c10::IValue to_ivalue(const TrainState& state) {
@@ -203,37 +234,21 @@ c10::IValue to_ivalue(const TrainState& state) {
 
 TrainState train_state_from(const c10::IValue& value) {
   const Reader reader(value, "");
-  if (reader.integer("format_version") > kFormatVersion) {
-    throw DataError("checkpoint: train_state.pt has format " +
-                    std::to_string(reader.integer("format_version")) + ", this program reads up to " +
-                    std::to_string(kFormatVersion) + "; use a newer Lockstep");
+  const std::int64_t version = reader.integer("format_version");
+  if (version > kFormatVersion) {
+    throw DataError("checkpoint: train_state.pt has format " + std::to_string(version) +
+                    ", this program reads up to " + std::to_string(kFormatVersion) +
+                    "; use a newer Lockstep");
   }
-  TrainState state;
-  state.step = reader.count("step");
-  state.epoch = reader.count("epoch");
-  state.batch = reader.count("batch");
-  state.samples_seen = reader.count("samples_seen");
-  state.train_loss = reader.optional_number("train_loss");
-  state.test_loss = reader.optional_number("test_loss");
-  state.test_accuracy = reader.optional_number("test_accuracy");
-  if (reader.dict().contains("monitor")) state.monitor = monitor_from(reader.field("monitor"));
-  for (const c10::IValue& random_state : reader.list("random_states").vec()) {
-    if (!random_state.isTensor()) reader.complain("random_states", "a list of tensors");
-    state.random_states.push_back(random_state.toTensor());
+  try {
+    return state_from(reader);
+  } catch (const DataError& error) {
+    if (version == kFormatVersion) throw;
+    throw DataError(
+        std::string(error.what()) + ": it has format " + std::to_string(version) +
+        ", of an older Lockstep; go on with that one, or begin anew with the checkpoint's weights "
+        "(--fresh --init-from .../model.safetensors)");
   }
-  state.buckets = buckets_from(reader.field("buckets"));
-  state.schedule = reader.text("schedule");
-  state.schedule_steps = reader.count("schedule_steps");
-  state.lr = reader.number("lr");
-  state.momentum = reader.optional_number("momentum");
-  state.optimizer_name = reader.text("optimizer_name");
-  for (const c10::IValue& item : reader.list("optimizer").vec()) {
-    const Reader entry(item, "optimizer.");
-    state.optimizer.push_back({entry.count("parameter_index"), entry.text("name"), entry.tensor("value")});
-  }
-  state.identity = names_from(reader, "identity");
-  if (reader.dict().contains("circumstances")) state.circumstances = names_from(reader, "circumstances");
-  return state;
 }
 
 }  // namespace lockstep

@@ -9,27 +9,17 @@
 #include <stdexcept>
 #include <utility>
 
-#include "comm/errors.h"
+#include "sampler/ceil_div.h"
 #include "sampler/data_error.h"
-#include "trainer/config/train_options.h"
 #include "trainer/drift.h"
 #include "trainer/evaluation.h"
 #include "trainer/model_state.h"
 #include "trainer/optim/clip_grad.h"
 #include "trainer/random_state.h"
 #include "trainer/run_identity.h"
-#include "trainer/signals.h"
-#include "trainer/start_up.h"
 #include "trainer/update_options.h"
 
 namespace lockstep {
-namespace {
-
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
-  return (a + b - 1) / b;
-}
-
-}  // namespace
 
 Trainer::Trainer(TrainerParts parts)
     : config_(std::move(parts.config)),
@@ -114,14 +104,6 @@ void Trainer::make_optimizer() {
   } else {
     optimizer_ = create_optimizer(config_.optimizer, parameters_, options);
   }
-}
-
-std::string Trainer::how_it_updates() const {
-  const std::string ranks = std::to_string(communicator_->world_size()) + " ranks";
-  if (sharded_ == nullptr) return "every rank updates all parameters (--shard-optimizer on shares that out)";
-  return "the optimizer's work and memory are shared out between " + ranks +
-         (sharded_->shares_memory() ? ", in one pass over their shared memory" : "") +
-         " (--shard-optimizer off gives every rank the whole)";
 }
 
 void Trainer::restore(const Checkpoint& checkpoint) {
@@ -214,14 +196,14 @@ ExitCode Trainer::fit() {
       const Decision agreed = train_step();
       // A run that is complete has nothing to pause; but its evaluation may be more than the budget has left.
       const bool over_budget = agreed.has(DecisionFlag::kBudget);
-      const bool pause = over_budget || (agreed.has(DecisionFlag::kPause) && !complete());
+      const bool pause = over_budget || (asks_for_pause(agreed) && !complete());
       const auto every = save_every_steps();
       const bool epoch_ends = state_.batch >= batches_per_epoch();
       const bool due = save_now_ || (every && state_.step % *every == 0);
       if (pause || (due && !epoch_ends)) save();
       saver_->poll();
       if (over_budget) return end_for_budget();
-      if (pause) return end(ExitCode::kPaused, pause_reason());
+      if (pause) return end(ExitCode::kPaused, pause_reason(agreed));
     }
     if (!finish_epoch()) return end_abandoned();
     stops = agree_to_stop_early();
@@ -368,42 +350,12 @@ void Trainer::vote() {
   if (reporter_ && reporter_->must_stop(state_.step + 1)) mine.add(DecisionFlag::kBudget);
   if (!std::all_of(losses_.begin(), losses_.end(), [](double loss) { return std::isfinite(loss); }))
     mine.add(DecisionFlag::kNonFiniteLoss);
+  if (reporter_ && reporter_->wants_fewer_ranks()) mine.add(DecisionFlag::kFewerRanks);
   if (saver_->due()) mine.add(DecisionFlag::kSave);
   if (!saver_->failure().empty()) mine.add(DecisionFlag::kFailure);
   const std::int64_t every = config_.check_drift_every_n_steps;
   const bool checks = every > 0 && state_.step > 0 && state_.step % every == 0;
   agreement_.post(mine, losses_, checks ? fingerprint(parameters_) : 0.0);
-}
-
-void Trainer::stop_for_bad_loss(int rank) {
-  const std::string where = "step " + std::to_string(state_.step + 1) + ", rank " + std::to_string(rank);
-  if (reporter_) reporter_->happened("stop", position(), "the loss is not finite at " + where);
-  end(ExitCode::kBadInput, "non_finite_loss");
-  throw AgreedStop(ExitCode::kBadInput,
-                   "the loss is not finite at " + where +
-                       "; lower --lr, or look at the data; the last checkpoint is untouched");
-}
-
-// Parameters are equal on all ranks, so all of them come to the same result.
-void Trainer::stop_for_bad_parameters() {
-  for (const auto& item : model_->named_parameters()) {
-    if (all_finite(item.value())) continue;
-    end(ExitCode::kBadInput, "non_finite_parameter");
-    throw AgreedStop(ExitCode::kBadInput,
-                     "parameter " + item.key() + " is not finite after step " + std::to_string(state_.step) +
-                         "; lower --lr, or look at the data; the last checkpoint is untouched");
-  }
-}
-
-void Trainer::stop_for_drift(const std::vector<double>& fingerprints) {
-  const std::string what = "the parameters after step " + std::to_string(state_.step) +
-                           " are not equal on all ranks: " + describe_drift(fingerprints);
-  if (reporter_) reporter_->happened("drift", position(), what);
-  end(ExitCode::kPeerFailed, "drift");
-  throw AgreedStop(ExitCode::kPeerFailed,
-                   what + "; look at that machine's memory and GPU; a checkpoint of the last " +
-                       std::to_string(config_.check_drift_every_n_steps) +
-                       " steps (--check-drift-every-n-steps) is rank 0's");
 }
 
 // Returns false if all ranks have agreed to abandon it, for a pause or for the budget; nothing has been drawn
@@ -435,20 +387,6 @@ bool Trainer::run_evaluation() {
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   reporter_->evaluated(position(), result.loss, result.accuracy, result.samples, seconds);
   return true;
-}
-
-ExitCode Trainer::end(ExitCode code, const std::string& reason) {
-  heartbeat_.beat(RankPhase::kEnding, state_.step);
-  if (tracer_) tracer_->finish();
-  settle_before(code);
-  communicator_->barrier();  // nobody leaves before the last save is done
-  if (reporter_) {
-    const auto saved = saver_->last_complete();
-    const std::string checkpoint = saved ? run_dir_.checkpoint(*saved).string() : "";
-    reporter_->finished(reason, static_cast<int>(code), position(), state_.train_loss, state_.test_loss,
-                        state_.test_accuracy, checkpoint);
-  }
-  return code;
 }
 
 }  // namespace lockstep

@@ -105,7 +105,8 @@ class Trainer {
   RunFacts facts() const;
   ExitCode end(ExitCode code, const std::string& reason);
   bool wants_pause() const;
-  std::string pause_reason() const;
+  static bool asks_for_pause(Decision agreed);
+  std::string pause_reason(Decision agreed) const;
   ExitCode end_for_budget();
   ExitCode end_abandoned();
 

@@ -1,18 +1,23 @@
 // How a Trainer saves, and what it remembers of its evaluations.
 #include <cmath>
+#include <stdexcept>
 #include <utility>
 
 #include "trainer/checkpoint/snapshot.h"
 #include "trainer/config/checkpoint_options.h"
 #include "trainer/cost/ledger.h"
 #include "trainer/model_state.h"
-#include "trainer/start_up.h"
 #include "trainer/trainer.h"
 
 namespace lockstep {
 
 // With it rank 0's reporter, whose attempt the earlier ones in the ledger must not contain.
 void Trainer::make_saver(const TrainerParts& parts) {
+  if (!config_.adaptive_ranks.empty() && config_.logical_world_size == 0) {
+    throw std::invalid_argument(
+        "--adaptive-ranks: it takes lockstep train to start the ranks, or --logical-world-size L for them to "
+        "share");
+  }
   double mean_time_s = 0.0;
   if (communicator_->rank() == 0) {
     mean_time_s = mean_time_between_failures_s(read_ledger(run_dir_.ledger_file()),
@@ -51,7 +56,8 @@ void Trainer::save() {
   state_.schedule_steps = schedule_->steps();
   state_.lr = schedule_->lr();
   state_.momentum = schedule_->momentum();
-  state_.optimizer = optimizer_->state();  // a collective where the ranks share it out
+  // A collective where the ranks share it out.
+  state_.optimizer = sharded_ != nullptr ? sharded_->snapshot_state() : optimizer_->state();
   if (saver_->writes()) {
     state_.buckets = ddp_->reducer().history();
     state_.optimizer_name = optimizer_->name();
@@ -71,26 +77,6 @@ void Trainer::save() {
   }
   state_.random_states.clear();
   state_.optimizer.clear();
-}
-
-// Waits until the last checkpoint is on the disk; a run that could not save has not ended in good order.
-void Trainer::settle_before(ExitCode code) {
-  const BillSpan bill(reporter_, RunPart::kCheckpoint);
-  const std::string failure = saver_->settle();
-  const bool in_good_order =
-      code == ExitCode::kFinished || code == ExitCode::kPaused || code == ExitCode::kBudget;
-  if (!failure.empty() && in_good_order) stop_for_failure(failure);
-}
-
-// All ranks, with the same text.
-void Trainer::stop_for_failure(const std::string& failure) {
-  if (reporter_) {
-    const auto saved = saver_->last_complete();
-    reporter_->finished("failed", static_cast<int>(ExitCode::kPeerFailed), position(), state_.train_loss,
-                        state_.test_loss, state_.test_accuracy,
-                        saved ? run_dir_.checkpoint(*saved).string() : "");
-  }
-  throw AgreedStop(ExitCode::kPeerFailed, failure);
 }
 
 // An epoch's evaluation gives the same bits on all ranks, so that all remember the same.

@@ -16,6 +16,14 @@ void Trainer::make_hashes() {
   hashes_.emplace(trained, communicator_, run_dir_.hashes_file(), logical_ranks_.count());
 }
 
+std::string Trainer::how_it_updates() const {
+  const std::string ranks = std::to_string(communicator_->world_size()) + " ranks";
+  if (sharded_ == nullptr) return "every rank updates all parameters (--shard-optimizer on shares that out)";
+  return "the optimizer's work and memory are shared out between " + ranks +
+         (sharded_->shares_memory() ? ", in one pass over their shared memory" : "") +
+         " (--shard-optimizer off gives every rank the whole)";
+}
+
 // `interval`: what has just been done, an optimizer step or an epoch.
 void Trainer::step_schedule(const char* interval) {
   if (config_.lr_interval != interval) return;

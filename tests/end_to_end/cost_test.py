@@ -7,7 +7,7 @@ import subprocess
 import time
 import unittest
 
-from run import BIN, RunTest, command, newest_checkpoint, records, run
+from run import BIN, RunTest, command, model_digest, newest_checkpoint, records, run
 
 ENDLESS = ["--model", "mlp", "--data", "synthetic", "--synthetic-samples", "512", "--batch-size", "64",
            "--max-epochs", "1000000", "--log-every-n-steps", "50"]
@@ -75,17 +75,67 @@ class CostTest(RunTest):
         self.assertIn("--budget: $1.00 is no more than the $", less.stderr)
         self.assertEqual(len(ledger(run_dir)), 2)
 
-    def test_what_will_cost_too_much_is_refused_once_it_is_measured(self):
-        options = [*ENDLESS, *A_DOLLAR_A_SECOND, "--budget", 1000]
+    def test_what_will_cost_too_much_is_refused_once_it_is_measured_and_then_before_it_starts(self):
+        options = [*ENDLESS[:-1], 1, *A_DOLLAR_A_SECOND, "--budget", 1000]
         result = self.train("run", 2, *options, expect=12)
-        self.assertIn("the run will cost $", result.stderr)
+        self.assertRegex(result.stderr, r"the run will cost \$.*; it is saved and stopped after step \d+, which has cost \$\d")
         self.assertIn("--yes", result.stderr)
         self.assertLess(records(self.folder / "run", "end")[-1]["step"], 20)
+        again = self.train("run", 2, *options, expect=12)
+        self.assertIn("going by its last attempt", again.stderr)
+        told = self.train("other", 2, *options, "--expected-hours", 1, expect=12)
+        self.assertIn("the run will cost $3,600.00, going by --expected-hours, above the budget of $1,000.00", told.stderr)
+        self.assertFalse((self.folder / "other").exists())
+        # A run that is begun anew goes by what was measured before.
+        self.train("run", 2, *options[:-2], "--max-steps", 30)
+        fresh = self.train("run", 2, *options, "--fresh", expect=12)
+        self.assertRegex(fresh.stderr, r"the run will cost \$.*, going by the \d+ steps of .*run \(.* ms each\)")
+        self.assertEqual(len(ledger(self.folder / "run")), 2)
+
+    def test_the_projection_at_a_fifth_of_the_run_is_what_it_costs(self):
+        # On a busy machine a run is not steady: the best of three.
+        off = []
+        for number in range(3):
+            run_dir = self.folder / f"run{number}"
+            self.train(run_dir.name, 1, "--model", "mlp", "--data", "synthetic", "--synthetic-samples", 8192, "--batch-size", 64,
+                       "--max-epochs", 10, "--log-every-n-steps", 1, "--price-per-gpu-hour", 3600, "--no-report")
+            steps = records(run_dir, "train")
+            fifth = steps[len(steps) // 5 - 1]
+            final = ledger(run_dir)[-1]["running_s"]  # a dollar a second
+            off.append((fifth["spend"] + fifth["spend_to_finish"]) / final - 1)
+            if abs(off[-1]) <= 0.05:
+                break
+        print("projected at 20 % of the run, beside its end: " + ", ".join(f"{100 * share:+.1f} %" for share in off))
+        self.assertLessEqual(abs(off[-1]), 0.05)
 
     def test_a_granule_that_would_cross_the_mark_is_not_begun(self):
         result = self.train("run", 2, *ENDLESS, *A_DOLLAR_A_SECOND, "--billing", "per-hour", "--budget", 4000, expect=12)
         self.assertIn("starting costs up to $3,600.00", result.stderr)
         self.assertFalse((self.folder / "run").exists())
+
+    def test_fewer_ranks_go_on_once_the_loss_has_fallen(self):
+        run_dir = self.folder / "run"
+        mlp = ["--model", "mlp", "--data", "synthetic", "--synthetic-samples", "2048", "--batch-size", "16", "--log-every-n-steps", "1",
+               "--max-epochs", 2]  # 128 steps
+        options = [*mlp, *A_DOLLAR_A_SECOND, "--adaptive-ranks", "loss<100:1"]
+        result = self.train("run", 2, *options)
+        self.assertIn("lockstep: goes on with 1 rank, not 2, as --adaptive-ranks has it", result.stderr)
+        first, second = ledger(run_dir)
+        self.assertEqual((first["gpus"], first["reason"], first["next_ranks"]), (2, "fewer_ranks", 1))
+        self.assertEqual((second["gpus"], second["reason"], second["step"]), (1, "finished", 128))
+        # The fiftieth loss is known when the next step's vote goes round.
+        self.assertEqual(first["step"], 51)
+        self.assertEqual([r["world_size"] for r in records(run_dir, "start")], [2, 1])
+        event, = [r for r in records(run_dir, "event") if r["event"] == "fewer_ranks"]
+        self.assertEqual(event["detail"], "loss<100: goes on with 1 of 2 ranks")
+        self.assertRegex(result.stdout, r"fewer ranks +1 of 2 for 77 steps: (saved|cost) \$")
+        saving = self.cost(run_dir)["fewer_ranks"]
+        per_step = sum(first["parts_s"][part] for part in ("compute", "exposed_communication", "data")) / 51
+        self.assertAlmostEqual(saving["all_ranks"]["amount"], 77 * per_step, places=6)
+        self.assertAlmostEqual(saving["changes"]["amount"], second["parts_s"]["start_up"] / 2, places=6)
+        # No bit has changed.
+        self.train("whole", 2, *mlp, "--logical-world-size", 2)
+        self.assertEqual(model_digest(run_dir), model_digest(self.folder / "whole"))
 
     def test_the_launcher_waits_for_off_peak_hours(self):
         hour = datetime.datetime.now(datetime.timezone.utc).hour

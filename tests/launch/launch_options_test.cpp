@@ -64,6 +64,23 @@ TEST(LaunchOptions, Restarts) {
       {"--min-nproc with --comm-hook"});
 }
 
+TEST(LaunchOptions, AdaptiveRanks) {
+  const TrainCommandLine line = parse_train_command({"--adaptive-ranks", "loss<0.5:2,plateau(500,0.01):1"});
+  EXPECT_EQ(line.config.adaptive_ranks, "loss<0.5:2,plateau(500,0.01):1");
+  expect_refused([] { parse_train_command({"--adaptive-ranks=loss<0.5"}); },
+                 {"--adaptive-ranks: \"loss<0.5\" is no rule"});
+  expect_refused(
+      [] {
+        parse_train_command({"--adaptive-ranks=loss<0.5:1", "--min-nproc=2", "--max-restarts=1"});
+      },
+      {"--adaptive-ranks: 1 ranks are fewer than --min-nproc 2"});
+  expect_refused(
+      [] {
+        parse_train_command({"--adaptive-ranks=loss<0.5:1", "--sync-batchnorm"});
+      },
+      {"--adaptive-ranks with --sync-batchnorm"});
+}
+
 TEST(LaunchOptions, NoticesAndDrift) {
   const TrainCommandLine line = parse_train_command(
       {"--notices", "aws", "--notices-url=http://127.0.0.1:1", "--check-drift-every-n-steps", "100"});

@@ -63,6 +63,17 @@ TEST(Slots, TheLargestNumberOfRanksThatDividesIsTaken) {
   EXPECT_THAT(slots.choice().hosts, ElementsAre(1, 2));
 }
 
+TEST(Slots, AtMostSoManyRanksOnAsFewMachinesAsCanBe) {
+  Slots one({.nproc_per_node = 6, .nnodes = 1, .hosts = 1, .most_ranks = 5, .logical_world_size = 6});
+  EXPECT_EQ(one.choice().world_size(), 3);  // divides 6
+  EXPECT_FALSE(one.failed(0, false));
+  EXPECT_FALSE(one.failed(0, false));
+  EXPECT_EQ(one.choice().world_size(), 3);
+  Slots two({.nproc_per_node = 4, .nnodes = 2, .hosts = 2, .most_ranks = 4, .logical_world_size = 8});
+  EXPECT_EQ(two.choice().nproc_per_node, 4);
+  EXPECT_THAT(two.choice().hosts, ElementsAre(0));
+}
+
 TEST(Slots, FewerThanAskedForAreNotEnough) {
   Slots slots({.nproc_per_node = 3, .nnodes = 1, .hosts = 1, .min_nproc = 2, .logical_world_size = 3});
   slots.failed(2, false);

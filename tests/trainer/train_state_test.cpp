@@ -77,9 +77,34 @@ TEST(TrainStateTest, SaysWhatIsWrong) {
   EXPECT_THAT(complaint([](auto& d) { d.insert_or_assign("train_loss", 1); }), HasSubstr("train_loss"));
   EXPECT_THAT(complaint([](auto& d) { d.insert_or_assign("optimizer", 1.0); }), HasSubstr("optimizer"));
   EXPECT_THAT(complaint([](auto& d) { d.insert_or_assign("buckets", 1.0); }), HasSubstr("buckets"));
-  EXPECT_THAT(complaint([](auto& d) { d.insert_or_assign("format_version", 2); }),
+  EXPECT_THAT(complaint([](auto& d) { d.insert_or_assign("format_version", 3); }),
               HasSubstr("newer Lockstep"));
   EXPECT_THROW(train_state_from(c10::IValue(3)), DataError);
+}
+
+TEST(TrainStateTest, AnOldFormatIsTakenWhereItHasAllThatIsNeededAndSaysSoWhereNot) {
+  EXPECT_EQ(complaint([](auto& d) { d.insert_or_assign("format_version", 1); }), "accepted");
+  const std::string lacks = complaint([](auto& d) {
+    d.insert_or_assign("format_version", 1);
+    static_cast<void>(d.erase("schedule"));
+  });
+  EXPECT_THAT(lacks, HasSubstr("train_state.pt has no schedule: it has format 1, of an older Lockstep"));
+  EXPECT_THAT(lacks, HasSubstr("--init-from"));
+  EXPECT_THAT(complaint([](auto& d) { static_cast<void>(d.erase("schedule")); }),
+              ::testing::Not(HasSubstr("older")));
+}
+
+// Whoever changes the fields raises the format version, and says here what it has.
+TEST(TrainStateTest, AFormatVersionStandsForItsFields) {
+  const auto dict = to_ivalue(example()).toGenericDict();
+  std::vector<std::string> fields;
+  for (const auto& item : dict) fields.push_back(item.key().toStringRef());
+  EXPECT_EQ(dict.at("format_version").toInt(), 2);
+  EXPECT_THAT(fields,
+              ::testing::UnorderedElementsAre(
+                  "format_version", "step", "epoch", "batch", "samples_seen", "train_loss", "test_loss",
+                  "test_accuracy", "monitor", "random_states", "buckets", "schedule", "schedule_steps", "lr",
+                  "momentum", "optimizer_name", "optimizer", "identity", "circumstances"));
 }
 
 TEST(CheckIdentityTest, ListsEveryDifference) {

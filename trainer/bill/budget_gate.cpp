@@ -1,10 +1,12 @@
 #include "trainer/bill/budget_gate.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <stdexcept>
 #include <vector>
 
 #include "trainer/bill/idle_watch.h"
+#include "trainer/bill/measured_run.h"
 #include "trainer/bill/tariff_options.h"
 #include "trainer/bill/team_ledger.h"
 #include "trainer/cost/bill.h"
@@ -24,11 +26,29 @@ double shortest_run_s(const std::vector<LedgerRecord>& records) {
   return records.empty() ? kShortest_s : std::max(kShortest_s, records.back().parts[RunPart::kStartUp]);
 }
 
-// What the last attempt expected to be left, if the run is still the same.
-std::optional<double> remaining_s(const MetricsHistory& history, const TrainConfig& config, int gpus) {
-  const bool same = history.world_size == gpus && history.max_epochs == config.max_epochs &&
+// How long the run will still take, and how that is known.
+struct Outlook {
+  double remaining_s = 0.0;
+  std::string by;
+};
+
+// By what its last attempt expected, if the run is still the same; else by what runs with these options have
+// measured; else by the user's word.
+std::optional<Outlook> outlook(const RunDir& run_dir, const TrainConfig& config, int gpus, double ran_s) {
+  const MetricsHistory history = read_metrics_history(run_dir.metrics_file());
+  const bool same = !config.fresh && history.world_size == gpus && history.max_epochs == config.max_epochs &&
                     history.max_steps == config.max_steps;
-  return same && !history.ended_finished ? history.remaining_s : std::nullopt;
+  if (same && history.ended_finished) return std::nullopt;
+  if (same && history.remaining_s) return Outlook{*history.remaining_s, "going by its last attempt"};
+  if (const auto measured = find_measured_run(run_dir.root(), config, gpus)) {
+    char step[64];
+    std::snprintf(step, sizeof step, "%.3g ms", 1e3 * measured->step_s);
+    return Outlook{measured->remaining_s(config, config.fresh ? 0 : history.last_step),
+                   "going by the " + std::to_string(measured->steps) + " steps of " +
+                       measured->run_dir.string() + " (" + step + " each)"};
+  }
+  if (config.expected_hours == 0.0) return std::nullopt;
+  return Outlook{std::max(0.0, config.expected_hours * 3600.0 - ran_s), "going by --expected-hours"};
 }
 
 // With --budget-ledger: what the month has cost beyond this run's earlier attempts, which stand there as
@@ -79,12 +99,14 @@ std::optional<BudgetRefusal> refuse_to_start(const TrainConfig& config, const st
                              ": that is above " + budget.describe() + "; raise --budget to go on",
                          false};
   }
-  if (config.fresh || config.yes) return std::nullopt;
-  const auto left_s = remaining_s(read_metrics_history(run_dir.metrics_file()), config, gpus);
-  if (!left_s || !budget.crosses_mark(meter, *left_s, others)) return std::nullopt;
+  if (config.yes) return std::nullopt;
+  double ran_s = 0.0;
+  for (const LedgerRecord& record : records) ran_s += record.running_s;
+  const auto still = outlook(run_dir, config, gpus, ran_s);
+  if (!still || !budget.crosses_mark(meter, still->remaining_s, others)) return std::nullopt;
   return BudgetRefusal{"the run will cost " +
-                           money(meter.spend_after(*left_s).amount.value_or(0.0) + others) +
-                           ", going by its last attempt, above " + budget.describe() +
+                           money(meter.spend_after(still->remaining_s).amount.value_or(0.0) + others) + ", " +
+                           still->by + ", above " + budget.describe() +
                            "; raise --budget, or go on up to the mark with --yes",
                        true};
 }

@@ -18,7 +18,8 @@ struct BudgetRefusal {
   std::string reason;
   bool may_go_on = false;  // with --yes, up to the mark
 };
-// Looks at the ledger for what is spent, and at what the last attempt measured for what is to come. Throws
+// Looks at the ledger for what is spent. What is to come it takes from the last attempt's expectation, from
+// what runs with the same options have measured, or from --expected-hours. Throws
 // std::invalid_argument as check_not_spent() and tariff_of(), DataError for a ledger or a price table that
 // cannot be used.
 std::optional<BudgetRefusal> refuse_to_start(const TrainConfig& config, const std::filesystem::path& run_dir,

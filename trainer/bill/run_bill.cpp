@@ -9,12 +9,14 @@
 #include <stdexcept>
 #include <utility>
 
+#include "sampler/ceil_div.h"
 #include "sampler/data_error.h"
 #include "trainer/bill/budget_gate.h"
 #include "trainer/bill/idle_watch.h"
 #include "trainer/bill/tariff_options.h"
 #include "trainer/bill/team_ledger.h"
 #include "trainer/config/checkpoint_options.h"
+#include "trainer/cost/adaptive_ranks.h"
 #include "trainer/cost/bill.h"
 #include "trainer/cost/budget.h"
 #include "trainer/cost/launch_moment.h"
@@ -26,10 +28,13 @@
 namespace lockstep {
 namespace {
 
-// Steps that are measured before the run's cost is held against the budget.
+// Steps that are measured before the run's cost is held against the budget; and those after which it is
+// refused already if it would cost too much with every step as quick as the quickest of them.
 constexpr std::int64_t kProbeSteps = 10;
-// From the last save until the launcher is gone: on a busy machine longer, as is what it takes to start. A
-// start may have had much data to read, which is no sign for the end.
+constexpr std::int64_t kLeastProbeSteps = 3;
+// From the last save until the launcher is gone: on a busy machine longer, as is what it takes to start, and
+// longer still where it has become busier since. A start may have had much data to read, which is no sign for
+// the end.
 constexpr double kLeastLeaving_s = 0.3;
 constexpr double kLeavingShare = 0.2;
 constexpr double kLongestStart_s = 50.0;
@@ -75,10 +80,6 @@ Beginning begin(const RunDir& run_dir, const Tariff& tariff, int gpus) {
   return beginning;
 }
 
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
-  return (a + b - 1) / b;
-}
-
 }  // namespace
 
 struct RunBill::State {
@@ -99,6 +100,8 @@ struct RunBill::State {
                }) {
     if (config.budget > 0.0) budget.emplace(config.budget, config.budget_stop, config.currency);
     projection.expect_save(kSavedCopies * static_cast<double>(size.parameter_bytes) / kSavedBytesPerSecond);
+    if (!config.adaptive_ranks.empty())
+      advisor.emplace(parse_adaptive_ranks(config.adaptive_ranks), size.gpus, size.logical_world_size);
     if (!config.off_peak.empty()) {
       const OffPeakWindow window(config.off_peak);
       const double now_s = unix_seconds();
@@ -154,7 +157,8 @@ struct RunBill::State {
   }
 
   double leaving_s() const {
-    return std::max(kLeastLeaving_s, kLeavingShare * std::min(started_s, kLongestStart_s));
+    return projection.slowdown() *
+           std::max(kLeastLeaving_s, kLeavingShare * std::min(started_s, kLongestStart_s));
   }
 
   bool ends_epoch(std::int64_t step) const { return step % size.steps_per_epoch == 0; }
@@ -184,15 +188,21 @@ struct RunBill::State {
 
   // Once a few steps have been measured, and whenever more are known: will it cost too much?
   void hold_against_budget(std::int64_t step) {
-    if (!budget || over_told || projection.measured_steps() < kProbeSteps || step >= size.total_steps) return;
-    const double remaining_s = *projection.remaining_s(remaining(step)) + leaving_s();
+    const std::int64_t measured = projection.measured_steps();
+    if (!budget || over_told || measured < kLeastProbeSteps || step >= size.total_steps) return;
+    const RemainingWork work = remaining(step);
+    const bool probes = measured < kProbeSteps;
+    if (probes &&
+        (config.yes || !budget->crosses_mark(meter, *projection.least_remaining_s(work), others_share())))
+      return;
+    const double remaining_s = *projection.remaining_s(work) + leaving_s();
     if (!budget->crosses_mark(meter, remaining_s, others_share())) return;
     over_told = true;
     const double projected = meter.spend_after(remaining_s).amount.value_or(0.0) + others_share();
     projected_text =
         "the run will cost " + format_money(projected, budget->currency()) + ", above " + budget->describe();
-    const bool at_start = projection.measured_steps() == kProbeSteps;
-    if (at_start && !config.yes) {
+    if (measured <= kProbeSteps && !config.yes) {
+      refused_after = step;
       refused = true;
     } else {
       tellers.warn(projected_text + "; it will save and stop at the mark");
@@ -219,6 +229,7 @@ struct RunBill::State {
   LedgerWriter ledger;  // its thread uses what is above
   Projection projection;
   std::optional<Budget> budget;
+  std::optional<RanksAdvisor> advisor;
   double closes_unix_s = std::numeric_limits<double>::infinity();  // --off-peak
   double mark_s = 0.0;  // of the running time: up to here the projection knows it
   RunPart doing = RunPart::kStartUp;
@@ -227,6 +238,7 @@ struct RunBill::State {
   bool half_told = false;
   bool over_told = false;
   bool refused = false;
+  std::int64_t refused_after = 0;  // step
   std::string projected_text;
 };
 
@@ -318,6 +330,16 @@ bool RunBill::must_stop(std::int64_t step) const {
   return state.budget->crosses_mark(state.meter, more_s, state.others_share());
 }
 
+void RunBill::observe_loss(std::int64_t step, double loss) {
+  if (state_->advisor) state_->advisor->observe(step, loss);
+}
+int RunBill::fewer_ranks() const {
+  return state_->advisor ? state_->advisor->ranks() : 0;
+}
+std::string RunBill::fewer_ranks_condition() const {
+  return state_->advisor ? state_->advisor->condition() : "";
+}
+
 bool RunBill::is_off_peak_over() const {
   return unix_seconds() >= state_->closes_unix_s;
 }
@@ -333,8 +355,10 @@ std::string RunBill::stop_message() const {
   const State& state = *state_;
   if (!state.budget) return {};
   if (state.refused)
-    return state.projected_text +
-           "; it is saved and stopped; raise --budget, or go on up to the mark with --yes";
+    return state.projected_text + "; it is saved and stopped after step " +
+           std::to_string(state.refused_after) + ", which has cost " +
+           format_money(state.spent(), state.budget->currency()) +
+           "; raise --budget, or go on up to the mark with --yes";
   return "stopped at " + format_money(state.counted(), state.budget->currency()) + " of " +
          state.budget->describe() + "; it is saved; raise --budget to go on";
 }
@@ -361,7 +385,7 @@ Costs RunBill::costs(std::int64_t step, double epochs, std::int64_t samples_seen
 }
 
 void RunBill::close(const std::string& reason) {
-  state_->ledger.close(reason);
+  state_->ledger.close(reason, reason == kFewerRanks ? fewer_ranks() : 0);
 }
 
 }  // namespace lockstep

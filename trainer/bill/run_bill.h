@@ -26,6 +26,7 @@ struct RunSize {
   std::int64_t test_samples = 0;
   std::int64_t tokens_per_sample = 0;  // 0: samples are counted
   std::int64_t parameter_bytes = 0;
+  int logical_world_size = 1;
   std::int64_t reached_step = 0;  // by an attempt that failed; ledger and metrics may know of fewer
 };
 
@@ -58,6 +59,11 @@ class RunBill {
   void wrote(double seconds);
   // Before all ranks agree on how to go on after step `step`: whether the run has to save and stop.
   bool must_stop(std::int64_t step) const;
+  // The training loss of a step, for --adaptive-ranks.
+  void observe_loss(std::int64_t step, double loss);
+  // With how many ranks the run should go on, by its rules; 0: as many as now. And which one says so.
+  int fewer_ranks() const;
+  std::string fewer_ranks_condition() const;
   // Whether the hours of --off-peak are over.
   bool is_off_peak_over() const;
   // Whether saving now would take all that is left up to the mark.
@@ -70,7 +76,7 @@ class RunBill {
   // `epochs`: done, fractions included.
   Costs costs(std::int64_t step, double epochs, std::int64_t samples_seen) const;
 
-  // The attempt's last record.
+  // The attempt's last record; with the reason kFewerRanks it holds fewer_ranks().
   void close(const std::string& reason);
 
  private:

@@ -7,6 +7,7 @@
 
 #include "sampler/data_error.h"
 #include "trainer/bill/planned_costs.h"
+#include "trainer/bill/ranks_saving.h"
 #include "trainer/cost/bill.h"
 #include "trainer/metrics/metrics_history.h"
 #include "trainer/run_dir/run_dir.h"
@@ -157,7 +158,8 @@ CostSection what_ifs(const CostConfig& config, const RunCosts& run) {
 
 // An attempt that neither finished nor paused was interrupted.
 bool was_interrupted(const LedgerRecord& record) {
-  constexpr std::array kInOrder = {"finished", "early_stopped", "paused", "off_peak", "budget", "projection"};
+  constexpr std::array kInOrder = {"finished",  "early_stopped", "paused",    "off_peak",
+                                   kFewerRanks, "budget",        "projection"};
   return std::find(kInOrder.begin(), kInOrder.end(), record.reason) == kInOrder.end();
 }
 
@@ -183,6 +185,24 @@ CostSection interruptions_of(const RunCosts& run) {
   section.items.push_back(
       money("without_checkpoints", "all that would be lost without", before_last, run.currency));
   return section;
+}
+
+void add_fewer_ranks(CostReport& report, const RunCosts& run) {
+  const auto saving = saved_by_fewer_ranks(run.records);
+  if (!saving) return;
+  CostSection section{"fewer_ranks", "Fewer ranks (--adaptive-ranks)", {}};
+  section.items.push_back(text("fewer_ranks", "ranks", describe(saving)));
+  section.items.push_back(count("steps", "steps with fewer ranks", static_cast<double>(saving->steps)));
+  if (saving->before) {
+    const double before = *saving->before;
+    section.items.push_back(
+        money("all_ranks", "with all ranks", before, saving->currency, "at what a step cost before"));
+    section.items.push_back(money("taken", "they cost", saving->taken, saving->currency));
+    section.items.push_back(money("changes", "starting again", saving->changes, saving->currency));
+    section.items.push_back(
+        money("saved", "saved", before - saving->taken - saving->changes, saving->currency));
+  }
+  report.push_back(std::move(section));
 }
 
 void add_checkpoint_interval(CostReport& report, const CostConfig& config, const RunCosts& run) {
@@ -211,6 +231,7 @@ CostReport run_costs(const CostConfig& config) {
     report.push_back(std::move(section));
     if (CostSection parts = parts_of(run); !parts.items.empty()) report.push_back(std::move(parts));
     if (run.price.is_known()) report.push_back(what_ifs(config, run));
+    add_fewer_ranks(report, run);
     report.push_back(interruptions_of(run));
     add_checkpoint_interval(report, config, run);
     for (const auto& [currency, amount] : run.total.amounts) sums[currency] += amount;

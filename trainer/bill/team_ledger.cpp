@@ -165,4 +165,13 @@ double TeamLedger::spent(const std::filesystem::path& file, const std::string& c
   return sum;
 }
 
+std::vector<std::string> TeamLedger::runs(const std::filesystem::path& file) {
+  std::vector<std::string> runs;
+  const std::vector<Line> lines = read_lines(file);
+  for (auto line = lines.rbegin(); line != lines.rend(); ++line) {
+    if (std::find(runs.begin(), runs.end(), line->run) == runs.end()) runs.push_back(line->run);
+  }
+  return runs;
+}
+
 }  // namespace lockstep

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 namespace lockstep {
 
@@ -21,6 +22,9 @@ class TeamLedger {
 
   // What all have spent in the month, without changing anything. No file: nothing.
   static double spent(const std::filesystem::path& file, const std::string& currency, double unix_s);
+
+  // The runs that stand in it, the newest first. No file: none.
+  static std::vector<std::string> runs(const std::filesystem::path& file);
 
   // What is in other currencies this month is left out of all sums; what there was, as "912.00 CNY"; empty if
   // nothing.

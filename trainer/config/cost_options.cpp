@@ -9,6 +9,7 @@ namespace {
 constexpr const char* kCost = "Cost";
 constexpr double kMostPerGpuHour = 1e6;  // in any currency; a price table is held to less
 constexpr double kLargestAmount = 1e12;
+constexpr double kMostExpectedHours = 1e7;
 
 Rule number_from_zero(double most) {
   return {"a number from 0 to " + std::to_string(static_cast<long long>(most)),
@@ -71,6 +72,16 @@ std::vector<Option<TrainConfig>> cost_option_rows() {
       {"budget-ledger", kCost, &C::budget_ledger, "FILE",
        "Count what all runs that share this file have spent this month (UTC) against --budget", any_line(),
        "this run's own spend"},
+      {"expected-hours", kCost, &C::expected_hours, "X",
+       "Hours that the whole run is expected to take (lockstep estimate says), held against --budget before "
+       "anything is started; 0: by what runs with these options have measured",
+       number_from_zero(kMostExpectedHours)},
+      {"adaptive-ranks", kCost, &C::adaptive_ranks, "RULES",
+       "Fewer ranks, by a pause and a resume, once the training loss has fallen or flattened: "
+       "CONDITION:RANKS, several with commas. Conditions, of means of the loss: loss<X, loss<P% (of what it "
+       "was), plateau(STEPS,SHARE) (it fell by less than that share), such as "
+       "loss<0.5:2,plateau(500,0.01):1",
+       any_line(), "never"},
       {"off-peak", kCost, &C::off_peak, "WINDOW",
        "Run in these hours only, pause and go on by itself: HH:MM-HH:MM[,days][,zone], such as "
        "22:00-06:00,mon-fri,Europe/Berlin",
@@ -112,6 +123,8 @@ void check_cost_options(const TrainConfig& config) {
   needs_price(config.budget > 0.0, "--budget");
   if (!config.budget_ledger.empty() && config.budget == 0.0)
     throw std::invalid_argument("--budget-ledger needs --budget X: what all runs of a month may cost");
+  if (config.expected_hours > 0.0 && config.budget == 0.0)
+    throw std::invalid_argument("--expected-hours needs --budget X: what its cost is held against");
   needs_price(config.storage_gb > 0.0 && config.storage_price_per_gb_month > 0.0, "--storage-gb");
   if (config.storage_gb > 0.0 && config.storage_price_per_gb_month == 0.0)
     throw std::invalid_argument("--storage-gb needs --storage-price-per-gb-month X");

@@ -70,7 +70,7 @@ struct TrainConfig {
   int master_port = 0;                   // 0: MASTER_PORT
 
   // What it survives.
-  std::string notices = "auto";                // auto | off | aws | gcp | azure: who says that a machine goes
+  std::string notices = "auto";                // auto | off | aws | gcp | azure | slurm: who says that a machine goes
   std::string notices_url;                     // empty: the cloud's own metadata service
   std::int64_t check_drift_every_n_steps = 0;  // 0: never
 
@@ -109,12 +109,14 @@ struct TrainConfig {
   bool pause_stops_billing = true;
   double storage_gb = 0.0;
   double storage_price_per_gb_month = 0.0;
-  double budget = 0.0;        // 0: none
-  double budget_stop = 0.8;   // the share of it at which the run stops
-  std::string budget_ledger;  // of a team; empty: this run's own spend counts
-  bool yes = false;           // start although the projected cost is above the mark
-  std::string off_peak;       // 22:00-06:00[,days][,zone]; empty: at any time
-  std::string on_finish;      // a command, without a shell
+  double budget = 0.0;          // 0: none
+  double budget_stop = 0.8;     // the share of it at which the run stops
+  std::string budget_ledger;    // of a team; empty: this run's own spend counts
+  bool yes = false;             // start although the projected cost is above the mark
+  double expected_hours = 0.0;  // that the run is expected to take; 0: nobody knows
+  std::string adaptive_ranks;   // fewer ranks once the loss has fallen or flattened; empty: never
+  std::string off_peak;         // 22:00-06:00[,days][,zone]; empty: at any time
+  std::string on_finish;        // a command, without a shell
   std::string on_finish_when = "success";
   double on_finish_delay_s = 10.0;
   double idle_window_s = 0.0;  // 0: not watched

@@ -148,9 +148,9 @@ std::vector<Option<TrainConfig>> make_options() {
 
       {"notices", kSurvives, &C::notices, "NAME",
        "Whose word pauses the run when a machine is about to be taken away: auto (the cloud that it is in, "
-       "if any), "
-       "off, aws, gcp or azure. Slurm's is a signal, and needs none",
-       one_of({"auto", "off", "aws", "gcp", "azure"})},
+       "and Slurm where it has said when the job ends), off, aws, gcp, azure or slurm (two minutes before "
+       "SLURM_JOB_END_TIME). A signal of Slurm's (--signal) pauses it anyway",
+       one_of({"auto", "off", "aws", "gcp", "azure", "slurm"})},
       {"notices-url", kSurvives, &C::notices_url, "URL", "Where that is asked for", any_line(),
        "the cloud's metadata service"},
       {"check-drift-every-n-steps", kSurvives, &C::check_drift_every_n_steps, "N",

@@ -1,5 +1,6 @@
 #include "trainer/cost/ledger.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cmath>
 #include <cstring>
@@ -54,28 +55,30 @@ LedgerRecord from_line(const std::string& text) {
   if (text.size() > kLongestLine) throw DataError("it is longer than any record");
   try {
     const Json line = Json::parse(text);
-    LedgerRecord record{.attempt = number_in<int>(line, "attempt", 1),
-                        .start_unix_s = number_in<double>(line, "start_unix_s", 0.0),
-                        .running_s = number_in<double>(line, "running_s", 0.0),
-                        .gpus = number_in<int>(line, "gpus", 1),
-                        .price_per_gpu_hour = number_in<double>(line, "price_per_gpu_hour", 0.0),
-                        .currency = line.at("currency").get<std::string>(),
-                        .closed = line.at("closed").get<bool>(),
-                        .reason = line.at("reason").get<std::string>(),
-                        .launch = text_or_none(line, "launch"),
-                        .end_unix_s = number_or_0(line, "end_unix_s"),
-                        .boot = text_or_none(line, "boot"),
-                        .boot_s = number_or_0(line, "boot_s"),
-                        .billing = {.granularity_s = number_or_0(line, "billing_granularity_s"),
-                                    .minimum_s = number_or_0(line, "billing_minimum_s"),
-                                    .pause_stops_billing = !line.contains("pause_stops_billing") ||
-                                                           line.at("pause_stops_billing").get<bool>()},
-                        .storage = {.gb = number_or_0(line, "storage_gb"),
-                                    .price_per_gb_month = number_or_0(line, "storage_price_per_gb_month")},
-                        .step = line.contains("step") ? number_in<std::int64_t>(line, "step", 0) : 0,
-                        .parts = parts_in(line),
-                        .gpu_type = text_or_none(line, "gpu_type"),
-                        .price_source = text_or_none(line, "price_source")};
+    LedgerRecord record{
+        .attempt = number_in<int>(line, "attempt", 1),
+        .start_unix_s = number_in<double>(line, "start_unix_s", 0.0),
+        .running_s = number_in<double>(line, "running_s", 0.0),
+        .gpus = number_in<int>(line, "gpus", 1),
+        .price_per_gpu_hour = number_in<double>(line, "price_per_gpu_hour", 0.0),
+        .currency = line.at("currency").get<std::string>(),
+        .closed = line.at("closed").get<bool>(),
+        .reason = line.at("reason").get<std::string>(),
+        .launch = text_or_none(line, "launch"),
+        .end_unix_s = number_or_0(line, "end_unix_s"),
+        .boot = text_or_none(line, "boot"),
+        .boot_s = number_or_0(line, "boot_s"),
+        .billing = {.granularity_s = number_or_0(line, "billing_granularity_s"),
+                    .minimum_s = number_or_0(line, "billing_minimum_s"),
+                    .pause_stops_billing =
+                        !line.contains("pause_stops_billing") || line.at("pause_stops_billing").get<bool>()},
+        .storage = {.gb = number_or_0(line, "storage_gb"),
+                    .price_per_gb_month = number_or_0(line, "storage_price_per_gb_month")},
+        .step = line.contains("step") ? number_in<std::int64_t>(line, "step", 0) : 0,
+        .parts = parts_in(line),
+        .gpu_type = text_or_none(line, "gpu_type"),
+        .price_source = text_or_none(line, "price_source"),
+        .next_ranks = line.contains("next_ranks") ? number_in<int>(line, "next_ranks", 0) : 0};
     if (record.end_unix_s == 0.0) record.end_unix_s = record.start_unix_s + record.running_s;
     check_price(record.price());
     return record;
@@ -114,6 +117,7 @@ std::string to_line(const LedgerRecord& record) {
     const auto part = static_cast<RunPart>(i);
     line["parts_s"][run_part_name(part)] = record.parts[part];
   }
+  if (record.next_ranks > 0) line["next_ranks"] = record.next_ranks;
   // Bytes that are no UTF-8 are replaced rather than refused: a record must never be lost to its reason's
   // spelling.
   return line.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -143,6 +147,12 @@ std::vector<LedgerRecord> read_ledger(const std::filesystem::path& file) {
   std::vector<LedgerRecord> records;
   for (auto& [attempt, record] : last_records) records.push_back(std::move(record));
   return records;
+}
+
+int decided_ranks(const std::vector<LedgerRecord>& records) {
+  const auto last = std::find_if(records.rbegin(), records.rend(),
+                                 [](const LedgerRecord& record) { return record.next_ranks > 0; });
+  return last == records.rend() ? 0 : last->next_ranks;
 }
 
 int last_attempt(const std::vector<LedgerRecord>& records) {

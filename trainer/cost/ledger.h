@@ -12,6 +12,9 @@
 
 namespace lockstep {
 
+// The reason of an attempt that --adaptive-ranks has paused.
+inline constexpr const char* kFewerRanks = "fewer_ranks";
+
 // One line of the file: an attempt as far as it had come. A later line of the same attempt replaces an
 // earlier one.
 struct LedgerRecord {
@@ -33,6 +36,7 @@ struct LedgerRecord {
   RunPartTimes parts;     // add up to running_s; all 0 in old ledgers
   std::string gpu_type;
   std::string price_source;
+  int next_ranks = 0;  // --adaptive-ranks: the run goes on with at most so many; 0: as before
 
   Price price() const { return {price_per_gpu_hour, currency}; }
 };
@@ -44,6 +48,8 @@ std::string to_line(const LedgerRecord& record);
 // any other bad line.
 std::vector<LedgerRecord> read_ledger(const std::filesystem::path& file);
 
+// What the last attempt that has next_ranks says; 0: none has.
+int decided_ranks(const std::vector<LedgerRecord>& records);
 int last_attempt(const std::vector<LedgerRecord>& records);  // 0 if there is none
 
 }  // namespace lockstep

@@ -50,11 +50,12 @@ LedgerWriter::~LedgerWriter() {
   stop();
 }
 
-void LedgerWriter::close(const std::string& reason) {
+void LedgerWriter::close(const std::string& reason, int next_ranks) {
   stop();
   if (record_.closed) return;
   record_.closed = true;
   record_.reason = reason;
+  record_.next_ranks = next_ranks;
   write_record();
 }
 

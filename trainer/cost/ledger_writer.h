@@ -43,7 +43,8 @@ class LedgerWriter {
   // Steps done, for the next record. From any thread.
   void set_step(std::int64_t step) { step_.store(step, std::memory_order_relaxed); }
   // The attempt's last record. `reason`: "finished", "paused", ... Closing again does nothing.
-  void close(const std::string& reason);
+  // `next_ranks` is LedgerRecord's.
+  void close(const std::string& reason, int next_ranks = 0);
 
  private:
   void write_record();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 
 namespace lockstep {
@@ -35,6 +36,11 @@ class Projection {
   double save_s() const { return saves_.mean_or(expected_save_s_); }
   double last_save_s() const { return save_s() + writes_.mean_or(0.0); }
   std::optional<double> remaining_s(const RemainingWork& work) const;
+  // How much longer the last steps took than the first that count; from 1 to 5. A machine that is busier now
+  // than at the start takes longer for everything.
+  double slowdown() const;
+  // What remaining_s() would be if every step were as quick as the quickest so far.
+  std::optional<double> least_remaining_s(const RemainingWork& work) const;
 
  private:
   struct Mean {
@@ -50,6 +56,11 @@ class Projection {
   };
 
   std::int64_t warm_up_ = 0;
+  static constexpr std::int64_t kFew = 10;  // the first steps, and about as many of the last
+
+  Mean first_steps_;
+  double last_steps_s_ = 0.0;  // a mean that forgets
+  double quickest_step_s_ = std::numeric_limits<double>::infinity();
   Mean steps_, evaluations_, saves_, writes_;
   double expected_evaluation_s_ = 0.0;
   double expected_save_s_ = 0.0;

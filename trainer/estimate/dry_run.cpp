@@ -8,12 +8,14 @@
 #include <torch/csrc/profiler/util.h>
 
 #include <algorithm>
+#include <chrono>
 #include <memory>
 #include <numeric>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "trainer/data_options.h"
 #include "trainer/metrics/peak_memory.h"
 #include "trainer/models/models.h"
 #include "trainer/optim/optimizer.h"
@@ -29,6 +31,8 @@ namespace {
 constexpr std::int64_t kFewSamples = 2;
 constexpr std::int64_t kManySamples = 8;
 constexpr std::int64_t kManySequences = 4;  // a sequence of tokens is hundreds of samples in one
+// Beyond that the batch doubles, up to the run's own, as long as a step takes no longer than this.
+constexpr double kLongestStep_s = 0.5;
 
 // Bytes that LibTorch's CPU allocator has handed out on this thread since the meter began.
 class AllocationMeter : public c10::MemoryReportingInfoBase {
@@ -187,31 +191,77 @@ class Rehearsal {
   double held_ = 0.0;
 };
 
+// What one step took, and of what batch.
+struct Measured {
+  std::int64_t samples = 0;
+  double bytes = 0.0;  // of counted tensors, at its peak
+  double uncounted =
+      0.0;               // what the process has besides, if `is_peak`: kernels reorder into memory of theirs
+  bool is_peak = false;  // the process had never had as much
+};
+
+template <class Step>
+Measured measure(const Rehearsal& rehearsal, std::int64_t samples, Step step) {
+  const double before = peak_resident_bytes().value_or(0.0);
+  Measured measured{.samples = samples, .bytes = step(samples)};
+  const double peak = peak_resident_bytes().value_or(0.0);
+  measured.uncounted = peak - rehearsal.now() - measured.bytes;
+  measured.is_peak = peak > before;
+  return measured;
+}
+
+// Of the largest batch that is affordable, from `samples` up to `most`.
+template <class Step>
+Measured measure_largest(const Rehearsal& rehearsal, std::int64_t samples, std::int64_t most, Step step) {
+  using Clock = std::chrono::steady_clock;
+  for (;; samples = std::min(2 * samples, most)) {
+    const auto begin = Clock::now();
+    const Measured measured = measure(rehearsal, samples, step);
+    const std::chrono::duration<double> took = Clock::now() - begin;
+    if (samples >= most || took.count() > kLongestStep_s / 2.0) return measured;
+  }
+}
+
+// By how much what is not counted grows with each sample.
+double uncounted_per_sample(const Measured& few, const Measured& many) {
+  if (!many.is_peak) return 0.0;
+  return std::max(0.0, many.uncounted - few.uncounted) / static_cast<double>(many.samples - few.samples);
+}
+
 }  // namespace
 
 DryRun dry_run(const TrainConfig& config, const Dataset& data) {
   Rehearsal rehearsal(config, data);
-  const std::int64_t many = data.shape().sequence_length > 0 ? kManySequences : kManySamples;
+  const std::int64_t at_least = data.shape().sequence_length > 0 ? kManySequences : kManySamples;
+  const auto train = [&](std::int64_t samples) { return rehearsal.train(samples); };
+  const auto evaluate = [&](std::int64_t samples) { return rehearsal.evaluate(samples); };
   rehearsal.train(kFewSamples);  // kernels make ready, and the optimizer its memory
-  const double few_bytes = rehearsal.train(kFewSamples);
+  const Measured few = measure(rehearsal, kFewSamples, train);
   const double few_held = rehearsal.held();
-  const double many_bytes = rehearsal.train(many);
-  const BatchBytes held = fit_batch_bytes(kFewSamples, few_held, many, rehearsal.held());
-  const double resident = peak_resident_bytes().value_or(0.0);
+  // Evaluation first, as it takes less: what it adds to the process's peak could not be seen behind training.
+  const Measured few_evaluated = measure(rehearsal, kFewSamples, evaluate);
+  const Measured many_evaluated =
+      measure_largest(rehearsal, at_least, std::max(at_least, eval_batch_size(config)), evaluate);
+  const Measured many = measure_largest(rehearsal, at_least, std::max(at_least, config.batch_size), train);
+  const BatchBytes held = fit_batch_bytes(kFewSamples, few_held, many.samples, rehearsal.held());
   DryRun result;
   result.num_parameters = rehearsal.num_parameters();
-  result.overhead_bytes = std::max(0.0, resident - rehearsal.now() - many_bytes);
+  result.kernels_per_sample = uncounted_per_sample(few, many);
+  result.kernels_per_evaluated_sample = uncounted_per_sample(few, many_evaluated);
+  const Measured& last = many.is_peak ? many : few;
+  result.overhead_bytes =
+      std::max(0.0, last.uncounted - result.kernels_per_sample * static_cast<double>(last.samples));
   result.memory.weights = rehearsal.weight_bytes();
   result.memory.gradients = rehearsal.gradient_bytes();
   result.memory.optimizer = rehearsal.optimizer_bytes();
   // With few samples a large weight's gradient may decide the peak, which grows with none; with many samples
   // what is held does.
   BatchBytes& activations = result.memory.activations;
-  activations = fit_batch_bytes(kFewSamples, few_bytes, many, many_bytes);
+  activations = fit_batch_bytes(kFewSamples, few.bytes, many.samples, many.bytes);
   activations.per_sample = std::max(activations.per_sample, held.per_sample);
-  activations.fixed = std::max(0.0, many_bytes - activations.per_sample * static_cast<double>(many));
-  const double few_evaluated = rehearsal.evaluate(kFewSamples);
-  result.memory.evaluation = fit_batch_bytes(kFewSamples, few_evaluated, many, rehearsal.evaluate(many));
+  activations.fixed = std::max(0.0, many.bytes - activations.per_sample * static_cast<double>(many.samples));
+  result.memory.evaluation =
+      fit_batch_bytes(kFewSamples, few_evaluated.bytes, many_evaluated.samples, many_evaluated.bytes);
   result.flops_per_sample = 3.0 * rehearsal.forward_flops(kFewSamples) / static_cast<double>(kFewSamples);
   return result;
 }

@@ -19,11 +19,14 @@ struct DryRun {
   // What this process took beyond the tensors that were counted: the program, LibTorch's kernels and the
   // data.
   double overhead_bytes = 0.0;
+  // And by how much that grows with each sample of a batch, on the CPU: convolutions reorder what they take.
+  double kernels_per_sample = 0.0;
+  double kernels_per_evaluated_sample = 0.0;
 };
 
-// Seeds and builds the model as a run would, and trains it for a few steps on `data`'s first samples. Counts
-// every allocation of LibTorch's CPU allocator. Throws std::invalid_argument for a model or optimizer that
-// cannot be.
+// Seeds and builds the model as a run would, and trains it for a few steps on `data`'s first samples, with
+// batches up to the run's own where they take no time to speak of. Counts every allocation of LibTorch's CPU
+// allocator. Throws std::invalid_argument for a model or optimizer that cannot be.
 DryRun dry_run(const TrainConfig& config, const Dataset& data);
 
 }  // namespace lockstep

@@ -43,6 +43,8 @@ std::vector<Part> parts_of(const EstimateFacts& facts, const StepMemory& memory,
 double cpu_peak(const EstimateFacts& facts, const StepMemory& memory, const PlannedRun& run) {
   StepMemory shared = memory;
   shared.optimizer /= static_cast<double>(facts.optimizer_ranks);
+  shared.activations.per_sample += facts.host_kernels_per_sample;
+  shared.evaluation.per_sample += facts.host_kernels_per_evaluated_sample;
   return shared.peak(facts.host_overhead_bytes + memory.checkpoint_copy(), run.batch_size,
                      run.eval_batch_size);
 }
@@ -81,8 +83,11 @@ std::string estimate_text(const EstimateFacts& facts, const StepMemory& memory, 
   text +=
       "  " + padded("on this CPU", 15, false) + padded(format_bytes(cpu_peak(facts, memory, run)), 11, true) +
       "   resident, with " + format_bytes(facts.host_overhead_bytes) +
-      " for the program, LibTorch and the data (measured) and " + format_bytes(memory.checkpoint_copy()) +
-      " for a checkpoint's copy" +
+      " for the program, LibTorch and the data" +
+      (facts.host_kernels_per_sample > 0.0
+           ? ", " + format_bytes(facts.host_kernels_per_sample) + " a sample for its kernels"
+           : "") +
+      " (measured) and " + format_bytes(memory.checkpoint_copy()) + " for a checkpoint's copy" +
       (facts.optimizer_ranks > 1 ? "; " + std::to_string(facts.optimizer_ranks) + " ranks share the optimizer"
                                  : "") +
       "\n\n";
@@ -147,6 +152,8 @@ std::string estimate_json(const EstimateFacts& facts, const StepMemory& memory, 
                           {"gpu_overhead", kGpuOverheadBytes},
                           {"on_gpu", memory.peak(kGpuOverheadBytes, run.batch_size, run.eval_batch_size)},
                           {"host_overhead", facts.host_overhead_bytes},
+                          {"host_kernels_per_sample", facts.host_kernels_per_sample},
+                          {"host_kernels_per_evaluated_sample", facts.host_kernels_per_evaluated_sample},
                           {"checkpoint_copy", memory.checkpoint_copy()},
                           {"on_this_cpu", cpu_peak(facts, memory, run)}};
   json["offers"] = Json::array();

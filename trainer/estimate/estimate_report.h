@@ -15,9 +15,11 @@ struct EstimateFacts {
   std::string data;
   std::string optimizer;
   std::string precision;
-  std::int64_t sequence_length = 0;  // 0: no tokens
-  std::int64_t optimizer_ranks = 1;  // that share out the optimizer's memory on this machine's CPU
-  double host_overhead_bytes = 0.0;  // of a rank on this machine's CPU, as measured
+  std::int64_t sequence_length = 0;      // 0: no tokens
+  std::int64_t optimizer_ranks = 1;      // that share out the optimizer's memory on this machine's CPU
+  double host_overhead_bytes = 0.0;      // of a rank on this machine's CPU, as measured
+  double host_kernels_per_sample = 0.0;  // what its kernels take besides, in training and in evaluation
+  double host_kernels_per_evaluated_sample = 0.0;
 };
 
 // "1.23 GiB", "45.6 MiB".

@@ -1,9 +1,11 @@
 // lockstep-estimate: what `lockstep estimate` starts.
+#include <algorithm>
 #include <cstdio>
 #include <future>
 #include <string>
 #include <vector>
 
+#include "sampler/ceil_div.h"
 #include "sampler/datasets.h"
 #include "trainer/bill/tariff_options.h"
 #include "trainer/config/estimate_config.h"
@@ -44,7 +46,8 @@ void estimate(const EstimateConfig& config) {
 
   PlannedRun planned;
   planned.batch_size = train.batch_size;
-  planned.eval_batch_size = eval_batch_size(train);
+  // No batch is larger than what there is to evaluate.
+  planned.eval_batch_size = std::min(eval_batch_size(train), ceil_div(data.test->size(), ranks));
   planned.ranks = ranks;
   const double by_epochs = static_cast<double>(train.max_epochs) * static_cast<double>(data.train->size());
   const double by_steps = static_cast<double>(train.max_steps) * static_cast<double>(train.batch_size) *
@@ -62,7 +65,9 @@ void estimate(const EstimateConfig& config) {
                             .precision = train.precision,
                             .sequence_length = data.train->shape().sequence_length,
                             .optimizer_ranks = zero_here ? ranks : 1,
-                            .host_overhead_bytes = run.overhead_bytes};
+                            .host_overhead_bytes = run.overhead_bytes,
+                            .host_kernels_per_sample = run.kernels_per_sample,
+                            .host_kernels_per_evaluated_sample = run.kernels_per_evaluated_sample};
   const auto rows = estimate_offers(offers, run.memory, planned);
   const auto print = config.json ? estimate_json : estimate_text;
   std::fputs(print(facts, run.memory, planned, rows).c_str(), stdout);

@@ -28,8 +28,13 @@ void take_start(const Json& line, MetricsHistory& history) {
   const std::int64_t attempt = integer_in(line, "attempt", 0);
   if (attempt < 1 || attempt > kMostAttempts) return;
   history.last_attempt = std::max(history.last_attempt, static_cast<int>(attempt));
-  history.world_size = static_cast<int>(
-      std::clamp<std::int64_t>(integer_in(line, "world_size", 0), 0, std::numeric_limits<int>::max()));
+  const auto ranks_in = [&](const char* key) {
+    return static_cast<int>(
+        std::clamp<std::int64_t>(integer_in(line, key, 0), 0, std::numeric_limits<int>::max()));
+  };
+  history.world_size = ranks_in("world_size");
+  history.logical_world_size = ranks_in("logical_world_size");
+  history.train_samples = integer_in(line, "train_samples", 0);
   history.max_epochs = integer_in(line, "max_epochs", 0);
   history.max_steps = integer_in(line, "max_steps", 0);
   history.remaining_s.reset();
@@ -53,6 +58,11 @@ MetricsHistory read_metrics_history(const std::filesystem::path& file) {
       ++history.saves;
       if (const auto took = line.find("save_time_s"); took != line.end() && took->is_number())
         history.save_time_s += std::max(0.0, took->get<double>());
+    }
+    if (kind == "eval") {
+      ++history.evaluations;
+      if (const auto took = line.find("eval_time_s"); took != line.end() && took->is_number())
+        history.evaluation_time_s += std::max(0.0, took->get<double>());
     }
     if (kind == "train") {
       history.remaining_s.reset();

@@ -47,9 +47,13 @@ struct Fields {
   std::string epoch, batch, loss, rate, time, money;
 };
 
-// Rounded up: 100 % only where all of it is spent, and not 0 % where something is.
-std::string whole_percent(double share) {
-  return std::to_string(static_cast<long long>(std::ceil(100.0 * share - 1e-9))) + "%";
+// Rounded up, to tenths below 10 %: nothing is 0 % where something is spent. 100 % is all of it, or more.
+std::string percent(double share) {
+  const double tenths = std::ceil(1000.0 * share - 1e-9) / 10.0;
+  if (tenths >= 10.0) return std::to_string(static_cast<long long>(std::ceil(100.0 * share - 1e-9))) + "%";
+  char text[16];
+  std::snprintf(text, sizeof text, "%.1f%%", tenths);
+  return text;
 }
 
 Fields fields_in_words(const Progress& progress) {
@@ -63,7 +67,7 @@ Fields fields_in_words(const Progress& progress) {
   if (costs.remaining_s) fields.time += ", " + format_duration(*costs.remaining_s) + " left";
   fields.money = format_spend(costs.spend) + " so far";
   if (costs.to_finish) fields.money += ", " + format_spend(*costs.to_finish) + " to finish";
-  if (costs.budget_share) fields.money += ", " + whole_percent(*costs.budget_share) + " of the budget";
+  if (costs.budget_share) fields.money += ", " + percent(*costs.budget_share) + " of the budget";
   return fields;
 }
 
@@ -87,7 +91,7 @@ Fields fields_in_short(const Progress& progress) {
   if (costs.remaining_s) fields.time += "+" + format_duration(*costs.remaining_s);
   fields.money = format_spend(costs.spend);
   if (costs.to_finish) fields.money += "+" + format_spend(*costs.to_finish);
-  if (costs.budget_share) fields.money += " " + whole_percent(*costs.budget_share);
+  if (costs.budget_share) fields.money += " " + percent(*costs.budget_share);
   return fields;
 }
 

@@ -121,6 +121,7 @@ std::string format_summary(const RunSummary& summary) {
   add_row(table, "checkpoint", summary.checkpoint);
   add_row(table, "the run", run_parts(summary.parts));
   add_row(table, "cost", cost(summary));
+  add_row(table, "fewer ranks", summary.fewer_ranks);
   return table + rule;
 }
 

@@ -33,6 +33,7 @@ struct RunSummary {
   RunPartTimes parts;                   // of this attempt
   Costs costs;                          // over all attempts
   std::optional<Spend> per_epoch;
+  std::string fewer_ranks;  // what --adaptive-ranks has saved; empty: nothing, yet
 };
 
 // A table in plain text, every line at most 80 columns and ended by a newline. Rows without a value are left

@@ -15,8 +15,8 @@ struct Entry {
   std::unique_ptr<NoticeSource> (*make)(const std::string& url);
 };
 constexpr std::array kSources = {Entry{"aws", make_aws_notices}, Entry{"gcp", make_gcp_notices},
-                                 Entry{"azure", make_azure_notices}};
-constexpr const char* kMetadataService = "http://169.254.169.254";  // of all three
+                                 Entry{"azure", make_azure_notices}, Entry{"slurm", make_slurm_notices}};
+constexpr const char* kMetadataService = "http://169.254.169.254";  // of all clouds
 
 std::string first_line(const std::filesystem::path& file) {
   std::ifstream stream(file);
@@ -42,7 +42,7 @@ std::unique_ptr<NoticeSource> create_notice_source(const std::string& name, cons
   for (const Entry& entry : kSources) {
     if (name == entry.name) return entry.make(base);
   }
-  throw std::invalid_argument("--notices: \"" + name + "\" must be one of aws, gcp, azure");
+  throw std::invalid_argument("--notices: \"" + name + "\" must be one of aws, gcp, azure, slurm");
 }
 
 std::string detect_cloud(const std::filesystem::path& dmi) {

@@ -11,7 +11,7 @@
 
 namespace lockstep {
 
-// One cloud's metadata service. Not thread-safe.
+// One cloud's metadata service, or a batch system. Not thread-safe.
 class NoticeSource {
  public:
   virtual ~NoticeSource() = default;
@@ -20,7 +20,7 @@ class NoticeSource {
   virtual std::optional<std::string> poll(const std::atomic<bool>& stop) = 0;
 };
 
-// "aws", "gcp", "azure".
+// "aws", "gcp", "azure", "slurm".
 const std::vector<std::string>& notice_source_names();
 // `url`: of the service, without a path; empty: the cloud's own. Throws std::invalid_argument for another
 // name.

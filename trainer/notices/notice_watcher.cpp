@@ -10,6 +10,8 @@
 #include <thread>
 #include <utility>
 
+#include "trainer/notices/notice_sources.h"
+
 namespace lockstep {
 
 struct NoticeWatcher::State {
@@ -62,12 +64,38 @@ NoticeWatcher::~NoticeWatcher() {
   state_->thread.join();
 }
 
+namespace {
+
+// The first notice of either. The batch system's comes without asking anybody, so it goes first.
+class EitherNotices final : public NoticeSource {
+ public:
+  EitherNotices(std::unique_ptr<NoticeSource> batch_system, std::unique_ptr<NoticeSource> cloud)
+      : batch_system_(std::move(batch_system)), cloud_(std::move(cloud)) {}
+
+  std::optional<std::string> poll(const std::atomic<bool>& stop) override {
+    auto notice = batch_system_->poll(stop);
+    return notice ? notice : cloud_->poll(stop);
+  }
+
+ private:
+  const std::unique_ptr<NoticeSource> batch_system_;
+  const std::unique_ptr<NoticeSource> cloud_;
+};
+
+}  // namespace
+
 std::unique_ptr<NoticeSource> choose_notice_source(const std::string& notices, const std::string& url) {
   std::string name = notices;
   if (name == "auto") {
     const char* wanted = std::getenv("LOCKSTEP_NOTICES");
     const bool off = wanted != nullptr && std::string_view(wanted) == "off";
-    name = off ? "" : detect_cloud();
+    if (off) return nullptr;
+    name = detect_cloud();
+    if (is_slurm_job_with_end()) {
+      auto slurm = create_notice_source("slurm", "");
+      if (name.empty()) return slurm;
+      return std::make_unique<EitherNotices>(std::move(slurm), create_notice_source(name, url));
+    }
   }
   if (name.empty() || name == "off") return nullptr;
   return create_notice_source(name, url);

@@ -1,6 +1,7 @@
 // ShardedOptimizer: an update whose work and memory the ranks share out (ZeRO stage 1).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -49,6 +50,9 @@ class ShardedOptimizer final : public Optimizer {
   // Of whole parameters, on every rank: a checkpoint does not depend on the number of shards.
   std::vector<OptimizerStateEntry> state() override;
   void load_state(const std::vector<OptimizerStateEntry>& entries) override;
+  // The same as state(), for a checkpoint. Where ranks share memory each has copied its shards, once, to a
+  // block of it that the next call overwrites; elsewhere it is state().
+  std::vector<OptimizerStateEntry> snapshot_state();
 
   // The averages into .grad, before they are clipped; step() then takes them from there.
   void average_gradients();
@@ -67,6 +71,9 @@ class ShardedOptimizer final : public Optimizer {
   bool buckets_have_changed() const { return scatters_ && plan_ != reducer_.shard_plan(); }
   void follow_buckets();
   void move_with_buckets();
+  struct SnapshotLayout;
+  SnapshotLayout snapshot_layout(const std::vector<OptimizerStateEntry>& own) const;
+  std::byte* snapshot_block(std::int64_t bytes);
   double waited_s() const;
   void update_from_gradients();
   void send_shards_round();
@@ -82,6 +89,7 @@ class ShardedOptimizer final : public Optimizer {
   bool scatters_ = false;  // averages come by reduce-scatter
   ShardPlan plan_;
   std::unique_ptr<ElementwiseOptimizer> shards_optimizer_;
+  at::Tensor snapshot_;  // on rank 0, snapshot_state()'s block
   bool averaged_ = false;
   double exposed_wait_s_ = 0.0;
 };

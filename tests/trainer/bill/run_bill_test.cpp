@@ -131,18 +131,55 @@ TEST_F(RunBillTest, RefusesWhatWillCostTooMuchOnceItIsMeasured) {
     config_.yes = yes;
     lines_.clear();
     RunBill run = bill();
-    for (int i = 1; i <= 12; ++i) step(run, i);
-    EXPECT_FALSE(run.must_stop(13));
-    step(run, 13);
-    EXPECT_EQ(run.must_stop(14), !yes);
+    for (int i = 1; i <= 5; ++i) step(run, i);
+    EXPECT_FALSE(run.must_stop(6));
+    step(run, 6);  // the third that counts: even the quickest would be too dear
+    EXPECT_EQ(run.must_stop(7), !yes);
+    if (yes) {
+      for (int i = 7; i <= 13; ++i) step(run, i);
+    }
     if (yes) {
       ASSERT_EQ(lines_.size(), 1u);
       EXPECT_NE(lines_[0].find("it will save and stop at the mark"), std::string::npos) << lines_[0];
     } else {
       EXPECT_EQ(run.stop_reason(), "projection");
       EXPECT_NE(run.stop_message().find("go on up to the mark with --yes"), std::string::npos);
+      EXPECT_NE(run.stop_message().find("stopped after step 6, which has cost $"), std::string::npos)
+          << run.stop_message();
     }
   }
+}
+
+// The quickest step alone would fit: it takes ten of them to say that the run does not.
+TEST_F(RunBillTest, WaitsForMoreStepsWhereTheFirstLeaveItOpen) {
+  config_.budget = 1000.0;
+  size_.total_steps = 40'000;  // the mark is 20 ms a step
+  RunBill run = bill();
+  for (int i = 1; i <= 12; ++i) {
+    std::this_thread::sleep_for(i == 4 ? 0ms : 40ms);
+    step(run, i);
+    EXPECT_FALSE(run.must_stop(i + 1)) << i;
+  }
+  std::this_thread::sleep_for(40ms);
+  step(run, 13);
+  EXPECT_TRUE(run.must_stop(14));
+}
+
+TEST_F(RunBillTest, TheLedgerRemembersWithHowManyRanksTheRunGoesOn) {
+  config_.adaptive_ranks = "loss<0.5:3";
+  size_.gpus = 4;
+  size_.logical_world_size = 4;
+  RunBill run = bill();
+  for (int i = 1; i <= 50; ++i) {
+    EXPECT_EQ(run.fewer_ranks(), 0);
+    step(run, i);
+    run.observe_loss(i, 0.4);
+  }
+  EXPECT_EQ(run.fewer_ranks(), 2);
+  EXPECT_EQ(run.fewer_ranks_condition(), "loss<0.5");
+  run.close(kFewerRanks);
+  EXPECT_EQ(last_record().next_ranks, 2);
+  EXPECT_EQ(decided_ranks(read_ledger(run_dir_.ledger_file())), 2);
 }
 
 TEST_F(RunBillTest, StopsBeforeTheGranuleThatWouldCrossTheMark) {

@@ -27,6 +27,20 @@ const StepMemory kMemory = {.weights = 0.5 * kGib,
                             .activations = {256 * kMib, 64 * kMib}};
 const PlannedRun kRun = {.batch_size = 8, .total_samples = 12000, .flops_per_sample = 85.5e9};
 
+TEST(EstimateReport, WhatKernelsTakeForEachSampleCountsOnThisCpuOnly) {
+  EstimateFacts facts = kFacts;
+  facts.host_kernels_per_sample = 32 * kMib;
+  const std::string text = estimate_text(facts, kMemory, kRun, {});
+  EXPECT_THAT(text, HasSubstr("  on a GPU          3.50 GiB"));
+  EXPECT_THAT(text, HasSubstr("  on this CPU       4.29 GiB"));  // 8 x 32 MiB more
+  EXPECT_THAT(text, HasSubstr("32.0 MiB a sample for its kernels (measured)"));
+  facts.host_kernels_per_evaluated_sample = 1024 * kMib;  // evaluation decides: nothing else at batch 1
+  PlannedRun run = kRun;
+  run.eval_batch_size = 1;
+  EXPECT_THAT(estimate_text(facts, kMemory, run, {}),
+              HasSubstr("  on this CPU       4.29 GiB"));  // 4.04 - 0.75 + 1
+}
+
 TEST(EstimateReport, BytesForPeople) {
   EXPECT_EQ(format_bytes(1.5 * kGib), "1.50 GiB");
   EXPECT_EQ(format_bytes(45.625 * kMib), "45.6 MiB");

@@ -49,6 +49,10 @@ TEST(FormatProgressBar, ShowsTheBudgetsShareAndTheRestOfTheMoneyWhereThereIsRoom
   EXPECT_NE(format_progress_bar(value, 170).find("$0.0102 so far, $1.50 to finish, 11% of the budget"),
             std::string::npos);
   EXPECT_NE(format_progress_bar(value, 84).find("$0.0102+$1.50 11%"), std::string::npos);
+  value.costs.budget_share = 0.0031;  // to tenths, rounded up: something is spent
+  EXPECT_NE(format_progress_bar(value, 170).find(", 0.4% of the budget"), std::string::npos);
+  value.costs.budget_share = 0.0999;
+  EXPECT_NE(format_progress_bar(value, 170).find(", 10% of the budget"), std::string::npos);
   value.costs.counts_tokens = true;
   EXPECT_NE(format_progress_line(value).find("$0.7500 per million tokens"), std::string::npos);
 }

@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <cstdlib>
+
 #include "tests/trainer/config/refusal.h"
 #include "tests/trainer/notices/metadata_server.h"
 #include "tests/trainer/run_dir/temporary_folder.h"
@@ -118,9 +121,42 @@ TEST(AzureNotices, TellsOfThisMachinesEvictionOnly) {
   expect_refused<std::runtime_error>([&] { poll(*source); }, {"which are no scheduled events"});
 }
 
+void set_job_end(const std::string& text) {
+  setenv("SLURM_JOB_END_TIME", text.c_str(), 1);
+}
+std::string from_now(std::int64_t seconds) {
+  const auto then = std::chrono::system_clock::now() + std::chrono::seconds(seconds);
+  return std::to_string(std::chrono::system_clock::to_time_t(then));
+}
+
+TEST(SlurmNotices, TellTwoMinutesBeforeTheJobsEnd) {
+  set_job_end(from_now(150));
+  EXPECT_FALSE(poll(*create_notice_source("slurm", "")));
+  set_job_end(from_now(100));
+  const auto notice = poll(*create_notice_source("slurm", ""));
+  ASSERT_TRUE(notice);
+  EXPECT_THAT(*notice, testing::MatchesRegex("Slurm ends this job in (9[0-9]|100) s .SLURM_JOB_END_TIME."));
+  set_job_end(from_now(-10));
+  EXPECT_THAT(*poll(*create_notice_source("slurm", "")), HasSubstr("in 0 s"));
+  unsetenv("SLURM_JOB_END_TIME");
+}
+
+TEST(SlurmNotices, AnEndThatIsNoTimeIsRefused) {
+  unsetenv("SLURM_JOB_END_TIME");
+  expect_refused([] { create_notice_source("slurm", ""); }, {"SLURM_JOB_END_TIME is not set"});
+  for (const std::string text : {"", "tomorrow", "-1", "0", "17x", "99999999999999999999"}) {
+    set_job_end(text);
+    expect_refused([] { create_notice_source("slurm", ""); },
+                   {"--notices slurm", "\"" + text + "\"", "Unix time"});
+  }
+  unsetenv("SLURM_JOB_END_TIME");
+}
+
+const char* const kClouds[] = {"aws", "gcp", "azure"};
+
 TEST(NoticeSource, AServerThatStallsIsNotWaitedForLong) {
   MetadataServer server([](const std::string&) { return std::string(); });
-  for (const std::string& name : notice_source_names()) {
+  for (const std::string name : kClouds) {
     const auto source = create_notice_source(name, server.url());
     const auto begin = std::chrono::steady_clock::now();
     EXPECT_THROW(poll(*source), std::runtime_error);
@@ -136,7 +172,7 @@ TEST(NoticeSource, AnAnswerWithoutEndOrToAnotherPlaceIsRefused) {
   MetadataServer moved([&](const std::string&) {
     return MetadataServer::answer(302, "", "Location: " + endless.url() + "/elsewhere\r\n");
   });
-  for (const std::string& name : notice_source_names()) {
+  for (const std::string name : kClouds) {
     for (MetadataServer* server : {&endless, &torn, &moved}) {
       EXPECT_THROW(poll(*create_notice_source(name, server->url())), std::runtime_error) << name;
     }
@@ -147,7 +183,7 @@ TEST(NoticeSource, AnAnswerWithoutEndOrToAnotherPlaceIsRefused) {
 TEST(NoticeSource, NobodyThereIsAnError) {
   EXPECT_THROW(poll(*create_notice_source("aws", "http://127.0.0.1:1")), std::runtime_error);
   EXPECT_THROW(poll(*create_notice_source("aws", "file:///etc/passwd")), std::runtime_error);
-  expect_refused([] { create_notice_source("ibm", ""); }, {"--notices", "ibm", "aws, gcp, azure"});
+  expect_refused([] { create_notice_source("ibm", ""); }, {"--notices", "ibm", "aws, gcp, azure, slurm"});
 }
 
 TEST(NoticeSource, TheCloudIsReadOffTheFirmware) {

@@ -90,7 +90,18 @@ TEST(ChooseNoticeSource, AutoIsOffWhereThereIsNoCloudAndInTests) {
   EXPECT_NE(choose_notice_source("aws", ""), nullptr);
   unsetenv("LOCKSTEP_NOTICES");
   EXPECT_EQ(choose_notice_source("off", ""), nullptr);
+  unsetenv("SLURM_JOB_END_TIME");
   EXPECT_EQ(choose_notice_source("auto", "") == nullptr, detect_cloud().empty());
+}
+
+TEST(ChooseNoticeSource, AutoListensToSlurmWhereverItIs) {
+  unsetenv("LOCKSTEP_NOTICES");
+  setenv("SLURM_JOB_END_TIME", "1000000000", 1);  // long past
+  const auto source = choose_notice_source("auto", "");
+  unsetenv("SLURM_JOB_END_TIME");
+  ASSERT_NE(source, nullptr);
+  const std::atomic<bool> stop{false};
+  EXPECT_THAT(source->poll(stop).value_or(""), HasSubstr("Slurm ends this job in 0 s"));
 }
 
 }  // namespace

@@ -70,6 +70,27 @@ struct Result {
 
 enum class How { kWhole, kSharded };
 
+// Twice, since the second overwrites the first; every rank sees the same.
+void expect_same_snapshot(ShardedOptimizer& optimizer, const std::vector<OptimizerStateEntry>& state,
+                          Link link) {
+  const void* place = nullptr;
+  for (int i = 0; i < 2; ++i) {
+    const auto snapshot = optimizer.snapshot_state();
+    ASSERT_EQ(snapshot.size(), state.size());
+    for (std::size_t entry = 0; entry < state.size(); ++entry) {
+      EXPECT_EQ(snapshot[entry].parameter_index, state[entry].parameter_index);
+      EXPECT_EQ(snapshot[entry].name, state[entry].name);
+      EXPECT_EQ(snapshot[entry].value.sizes(), state[entry].value.sizes());
+      EXPECT_TRUE(at::equal(snapshot[entry].value, state[entry].value)) << state[entry].name;
+    }
+    if (link != Link::kSharedMemory || snapshot.empty()) continue;
+    if (i == 1) {
+      EXPECT_EQ(snapshot[0].value.const_data_ptr(), place);
+    }
+    place = snapshot[0].value.const_data_ptr();
+  }
+}
+
 // Some steps of rank `comm.rank()`, whose gradients differ from the other ranks'; from `start`'s memory, if
 // there is one, at step `first`.
 Result train(Communicator& comm, Link link, const Case& which, How how, int first, int steps,
@@ -115,6 +136,7 @@ Result train(Communicator& comm, Link link, const Case& which, How how, int firs
   for (const at::Tensor& parameter : parameters) result.parameters.push_back(parameter.detach().clone());
   for (const OptimizerStateEntry& entry : optimizer->state())
     result.state.push_back({entry.parameter_index, entry.name, entry.value.clone()});
+  if (sharded != nullptr) expect_same_snapshot(*sharded, result.state, link);
   return result;
 }
 
