@@ -4,7 +4,6 @@
 #include <date/tz.h>
 
 #include <algorithm>
-#include <cctype>
 #include <charconv>
 #include <chrono>
 #include <stdexcept>
@@ -12,6 +11,7 @@
 #include <vector>
 
 #include "sampler/nearest_name.h"
+#include "trainer/cost/lower_case.h"
 
 namespace lockstep {
 
@@ -42,12 +42,6 @@ std::vector<std::string> split(const std::string& text, char separator) {
   return parts;
 }
 
-std::string lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return text;
-}
-
 // "6:30" or "06:30" as a minute of the day; -1 for anything else.
 int minute_of(std::string_view text, int last_hour) {
   const std::size_t colon = text.find(':');
@@ -71,7 +65,7 @@ int day_of(const std::string& name) {
 
 // False where `text` names no days, and then it is a zone.
 bool read_days(const std::string& text, std::array<bool, 7>& days) {
-  std::string name = lower(text);
+  std::string name = lower_case(text);
   if (name == "weekdays") name = "mon-fri";
   if (name == "weekends") name = "sat-sun";
   const auto ends = split(name, '-');

@@ -14,6 +14,7 @@
 
 #include "sampler/data_error.h"
 #include "sampler/nearest_name.h"
+#include "trainer/cost/lower_case.h"
 #include "trainer/cost/price_rows.h"
 
 namespace lockstep {
@@ -21,12 +22,6 @@ namespace {
 
 constexpr std::uintmax_t kLargestFile = 64 << 20;
 constexpr std::size_t kNamesShown = 6;
-
-std::string lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return text;
-}
 
 std::string date_of(const std::filesystem::path& file) {
   const auto written = std::chrono::file_clock::to_sys(std::filesystem::last_write_time(file));
@@ -55,7 +50,8 @@ std::string near_names(const std::string& asked, const std::vector<PriceRow>& ro
   for (const PriceRow& row : rows) all.push_back(row.gpu_type);
   std::set<std::string> near = {nearest_name(asked, all)};
   for (const std::string& name : all) {
-    if (lower(name).find(lower(asked)) != name.npos || lower(asked).find(lower(name)) != asked.npos)
+    if (lower_case(name).find(lower_case(asked)) != name.npos ||
+        lower_case(asked).find(lower_case(name)) != asked.npos)
       near.insert(name);
   }
   return list(near);
@@ -111,7 +107,7 @@ PriceAnswer find_price(const std::vector<PriceRow>& rows, const PriceQuestion& q
   const std::string& name = question.gpu_type;
   std::vector<PriceRow> found;
   std::copy_if(rows.begin(), rows.end(), std::back_inserter(found),
-               [&](const PriceRow& row) { return lower(row.gpu_type) == lower(name); });
+               [&](const PriceRow& row) { return lower_case(row.gpu_type) == lower_case(name); });
   if (found.empty()) {
     throw std::invalid_argument("the price table has no GPU " + name.substr(0, 40) + "; did you mean " +
                                 near_names(name, rows) + "?");
@@ -120,7 +116,7 @@ PriceAnswer find_price(const std::vector<PriceRow>& rows, const PriceQuestion& q
     found = narrowed(
         found,
         [&](const PriceRow& row) {
-          return row.region.empty() || lower(row.region) == lower(question.region);
+          return row.region.empty() || lower_case(row.region) == lower_case(question.region);
         },
         "the price table has no " + name + " in region " + question.region.substr(0, 40) + ", but in ",
         [](const PriceRow& row) { return row.region; });
