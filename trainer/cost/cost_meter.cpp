@@ -1,5 +1,6 @@
 #include "trainer/cost/cost_meter.h"
 
+#include <algorithm>
 #include <chrono>
 #include <stdexcept>
 #include <string>
@@ -41,7 +42,8 @@ Spend CostMeter::spend_after(double more_s) const {
 
 Spend CostMeter::to_finish(double remaining_s) const {
   Spend more = spend_of(tariff_.price, gpus_, remaining_s);
-  if (more.amount) more.amount = *spend_after(remaining_s).amount - *spend().amount;
+  // Time goes on between the two.
+  if (more.amount) more.amount = std::max(0.0, *spend_after(remaining_s).amount - *spend().amount);
   return more;
 }
 
