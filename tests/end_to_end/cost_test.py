@@ -93,20 +93,16 @@ class CostTest(RunTest):
         self.assertEqual(len(ledger(self.folder / "run")), 2)
 
     def test_the_projection_at_a_fifth_of_the_run_is_what_it_costs(self):
-        # On a busy machine a run is not steady: the best of three.
-        off = []
-        for number in range(3):
-            run_dir = self.folder / f"run{number}"
-            self.train(run_dir.name, 1, "--model", "mlp", "--data", "synthetic", "--synthetic-samples", 8192, "--batch-size", 64,
-                       "--max-epochs", 10, "--log-every-n-steps", 1, "--price-per-gpu-hour", 3600, "--no-report")
-            steps = records(run_dir, "train")
-            fifth = steps[len(steps) // 5 - 1]
-            final = ledger(run_dir)[-1]["running_s"]  # a dollar a second
-            off.append((fifth["spend"] + fifth["spend_to_finish"]) / final - 1)
-            if abs(off[-1]) <= 0.05:
-                break
-        print("projected at 20 % of the run, beside its end: " + ", ".join(f"{100 * share:+.1f} %" for share in off))
-        self.assertLessEqual(abs(off[-1]), 0.05)
+        self.train("run", 1, "--model", "mlp", "--data", "synthetic", "--synthetic-samples", 8192, "--batch-size", 64,
+                   "--max-epochs", 10, "--log-every-n-steps", 1, "--price-per-gpu-hour", 3600, "--no-report")
+        steps = records(self.folder / "run", "train")
+        first, rest = steps[:len(steps) // 5], steps[len(steps) // 5:]
+        final = ledger(self.folder / "run")[-1]["running_s"]  # a dollar a second
+        off = (first[-1]["spend"] + first[-1]["spend_to_finish"]) / final - 1
+        # What nobody can foresee: a busy machine's steps become slower or quicker.
+        unsteady = sum(s["step_time_s"] for s in rest) / len(rest) / (sum(s["step_time_s"] for s in first) / len(first)) - 1
+        print(f"projected at 20 % of the run, beside its end: {100 * off:+.1f} %; steps became {100 * unsteady:+.1f} % slower")
+        self.assertLessEqual(abs(off), 0.05 + abs(unsteady))
 
     def test_a_granule_that_would_cross_the_mark_is_not_begun(self):
         result = self.train("run", 2, *ENDLESS, *A_DOLLAR_A_SECOND, "--billing", "per-hour", "--budget", 4000, expect=12)
