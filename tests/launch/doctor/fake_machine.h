@@ -35,12 +35,12 @@ inline std::string shown(const Finding& finding) {
   const char* verdict = finding.verdict == Verdict::kOk        ? "ok: "
                         : finding.verdict == Verdict::kWarning ? "warning: "
                                                                : "failure: ";
-  return verdict + finding.what;
+  return std::string(verdict) + finding.what;
 }
 
 inline std::string shown(const Findings& findings) {
   std::string text;
-  for (const Finding& finding : findings) text += (text.empty() ? "" : "\n") + shown(finding);
+  for (const Finding& finding : findings) text += std::string(text.empty() ? "" : "\n") + shown(finding);
   return text;
 }
 
