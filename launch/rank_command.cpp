@@ -166,8 +166,11 @@ struct Accompanied {
   std::optional<std::int64_t> beats_at_stop = {};  // while there is a note of a stop
 };
 
-// The child has stopped or goes on. The note of a stop stays until its heart beats again: mpirun has a
-// stopped process go on so that it can end it.
+constexpr std::int64_t kBeatsOfGoingOn = 3;
+
+// The child has stopped or goes on. The note of a stop stays until its heart has beaten kBeatsOfGoingOn
+// times: mpirun has a stopped process go on so that it can end it, and that may still finish the step for
+// which the others had given their part before they gave up.
 void on_change(Accompanied& rank, int status) {
   const auto now = RankWatch::Clock::now();
   if (!WIFSTOPPED(status)) {
@@ -205,7 +208,8 @@ RankEnd accompany(Accompanied& rank, std::array<Stream, 2>& streams, const sigse
       on_change(rank, status);
       continue;
     }
-    if (rank.beats_at_stop && !rank.watch.is_stopped() && rank.page.read().beats != *rank.beats_at_stop) {
+    if (rank.beats_at_stop && !rank.watch.is_stopped() &&
+        rank.page.read().beats >= *rank.beats_at_stop + kBeatsOfGoingOn) {
       take_back_stop(rank);
     }
     if (const auto verdict = rank.watch.verdict(rank.page.read(), RankWatch::Clock::now());

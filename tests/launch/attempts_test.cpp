@@ -125,11 +125,12 @@ TEST(Attempts, AStoppedRankIsNamedThoughItsPeersGaveUp) {
   EXPECT_THAT(job.error(), HasSubstr(", in step 5; rank 0: all_reduce #7 timed out\n"));
 }
 
-// mpirun has it go on before it ends it; that does not make it a rank that went on.
+// mpirun has it go on before it ends it; that does not make it a rank that went on, not even if it ends the
+// step that the others had given their part for.
 TEST(Attempts, AStoppedRankIsNamedThoughItIsContinuedToBeEnded) {
   Launched job(train(2, {"--timeout", "1"}),
                {{"FAKE_RANK_0", "touch up;sleep 0.8;report 11 rank 0: all_reduce #7 timed out;exit 11"},
-                {"FAKE_RANK_1", "beat 4;touch up;raise 19;deaf 60"}});
+                {"FAKE_RANK_1", "beat 4;touch up;raise 19;beat 5;deaf 60"}});
   const pid_t stopped = job.pid_of_rank(1, "up");
   std::this_thread::sleep_for(std::chrono::milliseconds(500));
   kill(stopped, SIGCONT);
@@ -139,13 +140,13 @@ TEST(Attempts, AStoppedRankIsNamedThoughItIsContinuedToBeEnded) {
 
 TEST(Attempts, AStopThatIsOverIsForgotten) {
   Launched job(train(1, {"--timeout", "5"}),
-               {{"FAKE_RANK", "beat 4;touch up;raise 19;beat 5;sleep 1;raise 9"}});
+               {{"FAKE_RANK", "beat 4;touch up;raise 19;beat 5;beat 6;beat 7;sleep 1;raise 9"}});
   const pid_t stopped = job.pid_of_rank(0, "up");
   std::this_thread::sleep_for(std::chrono::milliseconds(200));
   kill(stopped, SIGCONT);
   EXPECT_EQ(job.wait(), 11);
   EXPECT_THAT(job.error(), HasSubstr("rank 0 was ended by signal 9"));
-  EXPECT_THAT(job.error(), HasSubstr(", in step 6\n"));
+  EXPECT_THAT(job.error(), HasSubstr(", in step 8\n"));
 }
 
 TEST(Attempts, ASilentRankIsEnded) {
