@@ -1,5 +1,6 @@
 // How long training stands still for a save whose optimizer is shared out, beside a memcpy of the same bytes.
 #include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
