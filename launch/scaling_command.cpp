@@ -91,12 +91,14 @@ class StudyRun {
       wires = wires || (task.on_wire() && !done);
     }
     if (there > 0)
-      tell_user(std::to_string(there) + " of " + std::to_string(tasks_.size()) + " measurements are there already");
+      tell_user(std::to_string(there) + " of " + std::to_string(tasks_.size()) +
+                " measurements are there already");
     if (!wires) return;
     const std::string problem = why_no_wires();
     if (problem.empty()) {
       if (const int removed = remove_abandoned_wires(); removed > 0)
-        tell_user("removed " + std::to_string(removed) + " network namespaces that a killed benchmark had left");
+        tell_user("removed " + std::to_string(removed) +
+                  " network namespaces that a killed benchmark had left");
       return;
     }
     tell_user("warning: wires are left out: " + problem);

@@ -217,7 +217,7 @@ void ShapedWire::enter() {
                                                                   {"OMPI_MCA_oob_tcp_if_include", kInterface},
                                                                   {"OMPI_MCA_routed", "direct"},
                                                                   {"OMPI_MCA_rtc", "^hwloc"},
-           {"PMIX_MCA_gds", "hash"}}) {
+                                                                  {"PMIX_MCA_gds", "hash"}}) {
     setenv(name, value, /*overwrite=*/1);
   }
 }

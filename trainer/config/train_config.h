@@ -70,8 +70,8 @@ struct TrainConfig {
   int master_port = 0;                   // 0: MASTER_PORT
 
   // What it survives.
-  std::string notices = "auto";                // auto | off | aws | gcp | azure | slurm: who says that a machine goes
-  std::string notices_url;                     // empty: the cloud's own metadata service
+  std::string notices = "auto";  // auto | off | aws | gcp | azure | slurm: who says that a machine goes
+  std::string notices_url;       // empty: the cloud's own metadata service
   std::int64_t check_drift_every_n_steps = 0;  // 0: never
 
   // What it leaves behind.
