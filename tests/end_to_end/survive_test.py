@@ -73,7 +73,7 @@ class RestartTest(SurvivingTest):
         self.assertAlmostEqual(first_step["since_failure_s"], first_step["time_unix_s"] - killed, delta=1)
 
     def test_a_stopped_rank_is_named_with_the_collective_that_waited_for_it(self):
-        process = self.start("run", 2, *self.LONG, "--max-epochs", "16", "--timeout", "5", "--max-restarts", "3")
+        process = self.start("run", 2, *MLP, "--max-epochs", "16", "--checkpoint-interval", "20", "--timeout", "5", "--max-restarts", "3")
         self.wait_for_step("run", 25)
         os.kill(rank_pids(self.folder / "run")[1], signal.SIGSTOP)
         begin = time.monotonic()
