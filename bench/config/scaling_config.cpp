@@ -6,9 +6,9 @@
 
 #include "bench/config/text_values.h"
 #include "bench/config/wire_rate.h"
-#include "trainer/config/flags.h"
 #include "trainer/config/help_text.h"
 #include "trainer/config/option.h"
+#include "trainer/config/set_flags.h"
 
 namespace lockstep {
 namespace {
@@ -127,12 +127,8 @@ void check_contradictions(const ScalingConfig& config) {
 }  // namespace
 
 ScalingConfig parse_scaling_command(const std::vector<std::string>& arguments) {
-  std::vector<FlagSpec> specs;
-  for (const auto& option : scaling_options())
-    specs.push_back({option.name, option.kind() == OptionKind::kSwitch});
   ScalingConfig config;
-  for (const Flag& flag : split_flags(arguments, specs))
-    find_option(scaling_options(), flag.name)->set_text(config, flag.value, "--" + flag.name);
+  set_flags(scaling_options(), arguments, config);
   check_contradictions(config);
   return config;
 }

@@ -6,9 +6,9 @@
 
 #include "launch/hostfile.h"
 #include "sampler/data_error.h"
-#include "trainer/config/flags.h"
 #include "trainer/config/help_text.h"
 #include "trainer/config/option.h"
+#include "trainer/config/set_flags.h"
 
 namespace lockstep {
 namespace {
@@ -65,12 +65,8 @@ const std::vector<Option<DoctorConfig>>& doctor_options() {
 }  // namespace
 
 DoctorConfig parse_doctor_command(const std::vector<std::string>& arguments) {
-  std::vector<FlagSpec> specs;
-  for (const auto& option : doctor_options())
-    specs.push_back({option.name, option.kind() == OptionKind::kSwitch});
   DoctorConfig config;
-  for (const Flag& flag : split_flags(arguments, specs))
-    find_option(doctor_options(), flag.name)->set_text(config, flag.value, "--" + flag.name);
+  set_flags(doctor_options(), arguments, config);
   if (!config.hostfile.empty() && !config.host.empty())
     throw std::invalid_argument("--host with --hostfile: both name the machines; leave one of them out");
   config.hosts = config.hostfile.empty() ? split_hosts(config.host) : host_names(config.hostfile);

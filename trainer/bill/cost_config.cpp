@@ -5,9 +5,9 @@
 
 #include "sampler/data_error.h"
 #include "trainer/config/cost_options.h"
-#include "trainer/config/flags.h"
 #include "trainer/config/help_text.h"
 #include "trainer/config/option.h"
+#include "trainer/config/set_flags.h"
 #include "trainer/cost/billing.h"
 
 namespace lockstep {
@@ -113,12 +113,7 @@ CostConfig parse_cost_command(const std::vector<std::string>& arguments) {
       throw DataError(arguments[next] + " is no folder; name the folder of a run");
     config.run_dirs.push_back(arguments[next]);
   }
-  std::vector<FlagSpec> specs;
-  for (const auto& option : cost_options())
-    specs.push_back({option.name, option.kind() == OptionKind::kSwitch});
-  for (const Flag& flag :
-       split_flags({arguments.begin() + static_cast<std::ptrdiff_t>(next), arguments.end()}, specs))
-    find_option(cost_options(), flag.name)->set_text(config, flag.value, "--" + flag.name);
+  set_flags(cost_options(), {arguments.begin() + static_cast<std::ptrdiff_t>(next), arguments.end()}, config);
   check(config);
   return config;
 }

@@ -70,7 +70,7 @@ std::vector<Option<TrainConfig>> checkpoint_option_rows(const std::string& group
        true_or_false()},
       {"early-stopping-patience", group, &C::early_stopping_patience, "N",
        "Evaluations in a row without improvement after which the run ends; 0: never",
-       integer_between(0, std::numeric_limits<std::int64_t>::max())},
+       integer_between(0, kMostInt64)},
       {"early-stopping-min-delta", group, &C::early_stopping_min_delta, "X",
        "What an improvement has to exceed, for --early-stopping-patience", number_not_negative()},
       {"early-stopping-monitor", group, &C::early_stopping_monitor, "NAME",

@@ -4,9 +4,9 @@
 #include <stdexcept>
 
 #include "sampler/data_error.h"
-#include "trainer/config/flags.h"
 #include "trainer/config/help_text.h"
 #include "trainer/config/option.h"
+#include "trainer/config/set_flags.h"
 
 namespace lockstep {
 namespace {
@@ -66,15 +66,6 @@ std::vector<std::string> take_files(std::vector<std::string>& arguments, std::si
     }
   }
   return files;
-}
-
-template <class Config>
-void set_flags(const std::vector<Option<Config>>& options, const std::vector<std::string>& arguments,
-               Config& config) {
-  std::vector<FlagSpec> specs;
-  for (const auto& option : options) specs.push_back({option.name, option.kind() == OptionKind::kSwitch});
-  for (const Flag& flag : split_flags(arguments, specs))
-    find_option(options, flag.name)->set_text(config, flag.value, "--" + flag.name);
 }
 
 const std::string kExportUsage = "usage: lockstep export RUN_DIR|CHECKPOINT [--to FILE] [--step N]";
