@@ -75,7 +75,7 @@ class Planner {
                 std::to_string(workload.vocabulary_size)});
       }
     }
-    if (peers_) append({"--compare", "pytorch"});
+    if (peers_) append({"--compare", "pytorch-ddp"});
     if (peers_ && !config_.python.empty()) append({"--python", config_.python});
     return options;
   }
