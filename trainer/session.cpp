@@ -281,11 +281,7 @@ SessionEnd train(const TrainConfig& config, Communicator& communicator, const Co
   if (communicator.rank() == 0) write_config_file(folder.dir.config_file(), config);
   const ExitCode code = trainer->fit();
   if (code == ExitCode::kBudget) return {code, trainer->budget_message()};
-  return {code, code == ExitCode::kPaused
-                    ? "paused after step " + std::to_string(trainer->step()) +
-                          (config.fresh ? ": run the same command without --fresh to go on"
-                                        : ": run the same command again to go on")
-                    : ""};
+  return {code, code == ExitCode::kPaused ? trainer->pause_message() : ""};
 }
 
 // On every machine, by one of its ranks: any machine's notice pauses the run.

@@ -66,6 +66,8 @@ class Trainer {
   ExitCode fit();
   // Optimizer steps done.
   std::int64_t step() const { return state_.step; }
+  // After a pause: what the user is told, and does to go on.
+  std::string pause_message() const;
   // On rank 0, why the budget ended fit().
   std::string budget_message() const { return reporter_ ? reporter_->stop_message() : ""; }
 
@@ -143,6 +145,7 @@ class Trainer {
   std::optional<StepTracer> tracer_;    // with --trace
   std::optional<HashRecorder> hashes_;  // with --record-hashes
   TrainState state_;
+  std::string end_reason_;
   std::optional<RunReporter> reporter_;  // rank 0
   std::optional<Saver> saver_;
   MonitorOptions monitor_;

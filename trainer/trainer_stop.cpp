@@ -1,6 +1,7 @@
 // When a Trainer has to stop before its run is complete, why, and how every attempt ends.
 #include "comm/agreement.h"
 #include "trainer/checkpoint/snapshot.h"
+#include "trainer/cost/launch_moment.h"
 #include "trainer/config/option_value.h"
 #include "trainer/cost/ledger.h"
 #include "trainer/drift.h"
@@ -23,6 +24,16 @@ bool Trainer::asks_for_pause(Decision agreed) {
 std::string Trainer::pause_reason(Decision agreed) const {
   if (agreed.has(DecisionFlag::kFewerRanks) && !agreed.has(DecisionFlag::kPause)) return kFewerRanks;
   return !pause_requested() && reporter_ && reporter_->is_off_peak_over() ? "off_peak" : "paused";
+}
+
+// `lockstep train` goes on by itself after two kinds of pauses (launch/train_bill.cpp).
+std::string Trainer::pause_message() const {
+  const std::string paused = "paused after step " + std::to_string(state_.step);
+  const bool is_launched = told_launch_moment().has_value();
+  if (is_launched && end_reason_ == kFewerRanks) return paused + ", to go on with fewer ranks";
+  if (is_launched && end_reason_ == "off_peak") return paused + ", to go on in the next off-peak hours";
+  return paused + (config_.fresh ? ": run the same command without --fresh to go on"
+                                 : ": run the same command again to go on");
 }
 
 // All ranks have agreed on it, and the run is saved.
@@ -107,6 +118,7 @@ void Trainer::settle_before(ExitCode code) {
 }
 
 ExitCode Trainer::end(ExitCode code, const std::string& reason) {
+  end_reason_ = reason;
   heartbeat_.beat(RankPhase::kEnding, state_.step);
   if (tracer_) tracer_->finish();
   settle_before(code);

@@ -56,7 +56,8 @@ std::vector<Option<CollectiveConfig>> make_collective_options(Collective collect
   const std::string mpi = collective == Collective::kAllReduce       ? "MPI_Allreduce"
                           : collective == Collective::kReduceScatter ? "MPI_Reduce_scatter_block"
                           : collective == Collective::kAllGather     ? "MPI_Allgather"
-                                                                     : "MPI_Bcast";
+                          : collective == Collective::kBroadcast     ? "MPI_Bcast"
+                                                                     : "MPI_Sendrecv";
   std::vector<Option<C>> options = {
       {"min-bytes", kWhat, &C::min_bytes, "SIZE",
        "Smallest size, bytes; K, M and G are powers of 1024 (-b). It is the whole that is reduced, gathered "
@@ -118,7 +119,8 @@ std::vector<Option<CollectiveConfig>> make_collective_options(Collective collect
 const std::vector<Option<CollectiveConfig>>& collective_options(Collective collective) {
   static const std::vector<std::vector<Option<CollectiveConfig>>> tables = {
       make_collective_options(Collective::kAllReduce), make_collective_options(Collective::kReduceScatter),
-      make_collective_options(Collective::kAllGather), make_collective_options(Collective::kBroadcast)};
+      make_collective_options(Collective::kAllGather), make_collective_options(Collective::kBroadcast),
+      make_collective_options(Collective::kSendReceive)};
   return tables[static_cast<std::size_t>(collective)];
 }
 
