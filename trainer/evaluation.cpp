@@ -10,6 +10,7 @@
 #include "comm/sum_rows.h"
 #include "sampler/ceil_div.h"
 #include "sampler/data_loader.h"
+#include "trainer/memory_format.h"
 #include "trainer/random_state.h"
 
 namespace lockstep {
@@ -66,7 +67,7 @@ Evaluation evaluate(Model& model, const std::shared_ptr<const Dataset>& dataset,
     at::Tensor own = sums[rank];
     for (std::int64_t i = 0; i < most_batches && !abandoned; ++i) {
       if (const auto batch = loader.next()) {
-        const at::Tensor data = batch->data.to(options.device, /*non_blocking=*/true);
+        const at::Tensor data = to_model(batch->data, options.device, options.memory_format);
         const at::Tensor target = batch->target.to(options.device, /*non_blocking=*/true);
         const AutocastGuard autocast(options.precision, options.device.type());
         own += model.score(model.forward(data), target);

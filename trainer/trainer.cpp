@@ -13,6 +13,7 @@
 #include "sampler/data_error.h"
 #include "trainer/drift.h"
 #include "trainer/evaluation.h"
+#include "trainer/memory_format.h"
 #include "trainer/model_state.h"
 #include "trainer/optim/clip_grad.h"
 #include "trainer/random_state.h"
@@ -29,6 +30,7 @@ Trainer::Trainer(TrainerParts parts)
       model_(std::move(parts.model)),
       run_dir_(std::move(parts.run_dir)),
       precision_(parse_precision(config_.precision)),
+      memory_format_(parse_memory_format(config_.memory_format)),
       logical_ranks_(parts.logical_ranks),
       agreement_(communicator_, logical_ranks_.world_size(), logical_ranks_.first()) {
   for (int index = 0; index < logical_ranks_.count(); ++index) {
@@ -193,7 +195,7 @@ ExitCode Trainer::fit() {
       feed.loader.start_epoch(feed.sampler.indices(state_.epoch), state_.batch);
     }
     while (state_.batch < batches_per_epoch() && !complete()) {
-      const Decision agreed = train_step();
+      const Decision agreed = train_step_within_memory();
       // A run that is complete has nothing to pause; but its evaluation may be more than the budget has left.
       const bool over_budget = agreed.has(DecisionFlag::kBudget);
       const bool pause = over_budget || (asks_for_pause(agreed) && !complete());
@@ -323,7 +325,7 @@ void Trainer::forward_and_backward_of(std::size_t index, bool last, std::int64_t
   const auto batch = feeds_[index].loader.next();
   if (!batch) throw std::logic_error("the data loader ended before the epoch did");
   if (hashes_) hashes_->inputs(batch->data, batch->target);
-  const at::Tensor data = batch->data.to(device_, /*non_blocking=*/true);
+  const at::Tensor data = to_model(batch->data, device_, memory_format_);
   const at::Tensor target = batch->target.to(device_, /*non_blocking=*/true);
   if (index == 0) state_.samples_seen += target.size(0) * logical_ranks_.world_size();
 
@@ -376,6 +378,7 @@ bool Trainer::run_evaluation() {
                                       .num_workers = config_.num_workers,
                                       .precision = precision_,
                                       .device = device_,
+                                      .memory_format = memory_format_,
                                       .wants_to_stop = asks_to_stop});
   if (result.abandoned) {
     logical_ranks_.set_own_random_states(random_states);
