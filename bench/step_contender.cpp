@@ -230,7 +230,8 @@ std::vector<std::unique_ptr<StepContender>> make_step_contenders(const StepConfi
   }
   if (twin != nullptr) {
     twin->set_up(workload, compress);
-    contenders.push_back(std::make_unique<Pytorch>(*twin, kPytorchLocal, "local"));
+    if (contains(split_list(config.compare), kPytorch))
+      contenders.push_back(std::make_unique<Pytorch>(*twin, kPytorchLocal, "local"));
     contenders.push_back(std::make_unique<Pytorch>(*twin, kPytorchDdp, "ddp"));
   }
   return contenders;

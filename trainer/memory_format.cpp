@@ -33,9 +33,8 @@ std::int64_t lay_out_weights(torch::nn::Module& model, at::MemoryFormat format) 
   return weights;
 }
 
-at::Tensor to_model(const at::Tensor& data, at::Device device, at::MemoryFormat format) {
-  const at::Tensor there = data.to(device, /*non_blocking=*/true);
-  return there.dim() == kPictureDimensions ? there.contiguous(format) : there;
+at::Tensor laid_out(const at::Tensor& data, at::MemoryFormat format) {
+  return data.dim() == kPictureDimensions ? data.contiguous(format) : data;
 }
 
 }  // namespace lockstep

@@ -20,7 +20,7 @@ at::MemoryFormat parse_memory_format(const std::string& name);
 // follow it.
 std::int64_t lay_out_weights(torch::nn::Module& model, at::MemoryFormat format);
 
-// `data` (B, ...) as the model takes it: on `device`, and in that format if it has four dimensions.
-at::Tensor to_model(const at::Tensor& data, at::Device device, at::MemoryFormat format);
+// `data` (B, ...), a model's input, in that format if it has four dimensions.
+at::Tensor laid_out(const at::Tensor& data, at::MemoryFormat format);
 
 }  // namespace lockstep

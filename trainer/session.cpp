@@ -139,6 +139,7 @@ Checkpoint read_start(const TrainConfig& config) {
   state.step = python.step;
   state.optimizer = std::move(python.optimizer);
   state.random_states = std::move(python.random_states);
+  state.grad_scaler = python.grad_scaler;
   if (python.param_group) {
     state.lr = python.param_group->lr.value_or(0.0);
     const bool momentum_moves = config.lr_schedule == "one-cycle" && config.cycle_momentum;

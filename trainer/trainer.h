@@ -9,15 +9,16 @@
 
 #include "comm/communicator.h"
 #include "comm/distributed_data_parallel.h"
-#include "sampler/data_loader.h"
 #include "sampler/datasets.h"
 #include "sampler/distributed_sampler.h"
 #include "trainer/checkpoint/checkpoint_manager.h"
 #include "trainer/config/train_config.h"
+#include "trainer/device_loader.h"
 #include "trainer/hashes/hash_recorder.h"
 #include "trainer/logical_ranks.h"
 #include "trainer/metrics/step_timer.h"
 #include "trainer/models/model.h"
+#include "trainer/optim/grad_scaler.h"
 #include "trainer/optim/lr_schedule.h"
 #include "trainer/optim/sharded_optimizer.h"
 #include "trainer/precision.h"
@@ -89,8 +90,10 @@ class Trainer {
   void forward_and_backward(std::int64_t batches, bool read_loss);
   void forward_and_backward_of(std::size_t index, bool last, std::int64_t batches, bool read_loss);
   void vote();
+  void update_scale(const at::Tensor& found_inf, bool overflow);
   void stop_for_bad_loss(int rank);
   void stop_for_bad_parameters();
+  [[noreturn]] void stop_for_overflow(double scale);
   [[noreturn]] void stop_for_failure(const std::string& failure);
   void observe_evaluation();
   bool agree_to_stop_early();
@@ -122,10 +125,11 @@ class Trainer {
   LogicalRanks logical_ranks_;
   // Of each logical rank of this process.
   struct Feed {
-    Feed(DistributedSampler samples, const std::shared_ptr<const Dataset>& data, DataLoaderOptions options)
-        : sampler(samples), loader(data, options) {}
+    Feed(DistributedSampler samples, const std::shared_ptr<const Dataset>& data, DataLoaderOptions options,
+         at::Device device)
+        : sampler(samples), loader(data, options, device) {}
     DistributedSampler sampler;
-    DataLoader loader;
+    DeviceLoader loader;
   };
   std::deque<Feed> feeds_;
   std::optional<DistributedDataParallel<Model>> ddp_;
@@ -133,6 +137,7 @@ class Trainer {
   std::unique_ptr<Optimizer> optimizer_;
   std::optional<LrScheduler> schedule_;
   ShardedOptimizer* sharded_ = nullptr;  // optimizer_, where it is one
+  std::optional<GradScaler> scaler_;     // with --precision 16-mixed
   StepAgreement agreement_;
   std::vector<double> losses_;  // of this step, by logical rank of this process
   StepTimer timer_;

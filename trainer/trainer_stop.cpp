@@ -1,6 +1,7 @@
 // When a Trainer has to stop before its run is complete, why, and how every attempt ends.
 #include "comm/agreement.h"
 #include "trainer/checkpoint/snapshot.h"
+#include "trainer/config/option_value.h"
 #include "trainer/cost/ledger.h"
 #include "trainer/drift.h"
 #include "trainer/out_of_memory.h"
@@ -80,6 +81,24 @@ void Trainer::stop_for_bad_parameters() {
                      "parameter " + item.key() + " is not finite after step " + std::to_string(state_.step) +
                          "; lower --lr, or look at the data; the last checkpoint is untouched");
   }
+}
+
+// Averaged gradients are equal on all ranks.
+void Trainer::stop_for_overflow(double scale) {
+  std::string name = "of no parameter";
+  for (const auto& item : model_->named_parameters()) {
+    if (!item.value().grad().defined() || all_finite(item.value().grad())) continue;
+    name = "of parameter " + item.key();
+    break;
+  }
+  const std::string what = "the float16 gradient " + name + " is not finite at step " +
+                           std::to_string(state_.step + 1) + " even with a loss scale of " + to_text(scale);
+  if (reporter_) reporter_->happened("stop", position(), what);
+  end(ExitCode::kBadInput, "overflow");
+  throw AgreedStop(ExitCode::kBadInput,
+                   what +
+                       "; lower --lr, look at the data, or use --precision bf16-mixed; the last "
+                       "checkpoint is untouched");
 }
 
 void Trainer::stop_for_drift(const std::vector<double>& fingerprints) {

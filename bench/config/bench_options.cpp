@@ -156,7 +156,8 @@ const std::vector<Option<StepConfig>>& step_options() {
          list_of({"alone", "local", "averaged", "sharded"})},
         {"compare", kWhat, &C::compare, "NAMES",
          "Measured beside us, alternating in the same run: c10d (PyTorch's own Reducer over Gloo, in this "
-         "program) and pytorch (PyTorch DDP over Gloo under torchrun, and its local step)",
+         "program) and pytorch (PyTorch DDP over Gloo under torchrun, and its local step; pytorch-ddp: "
+         "without that)",
          list_of({std::begin(C::kPeers), std::end(C::kPeers)})},
         {"compress", kWhat, &C::compress, "NAME",
          "What gradients travel as, ours and the peers': none (as they are) or fp16",

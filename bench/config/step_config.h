@@ -31,7 +31,7 @@ struct StepConfig : BenchSetting {
   std::string record_profile;  // a file for one rank's gradient-ready times; empty: none
   std::string replay;          // such a file: a contender that sleeps in place of computing; empty: none
 
-  static constexpr const char* kPeers[] = {"c10d", "pytorch"};
+  static constexpr const char* kPeers[] = {"c10d", "pytorch", "pytorch-ddp"};
 };
 
 // One model with one input.

@@ -64,6 +64,8 @@ inline constexpr const char* kAveraged = "averaged";
 inline constexpr const char* kSharded = "sharded";
 inline constexpr const char* kReplayed = "replayed";
 inline constexpr const char* kC10d = "c10d";
+inline constexpr const char* kPytorch = "pytorch";  // as --compare names it: both of the next
+inline constexpr const char* kPytorchDdpOnly = "pytorch-ddp";
 inline constexpr const char* kPytorchLocal = "pytorch local";
 inline constexpr const char* kPytorchDdp = "pytorch ddp";
 

@@ -65,7 +65,7 @@ class Planner {
               std::to_string(workload.steps)});
       if (!workload.hidden.empty()) append({"--hidden", joined(workload.hidden)});
     }
-    if (peers_) append({"--compare", "pytorch"});
+    if (peers_) append({"--compare", "pytorch-ddp"});
     if (peers_ && !config_.python.empty()) append({"--python", config_.python});
     return options;
   }

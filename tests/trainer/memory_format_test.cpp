@@ -46,7 +46,7 @@ Trained train_two_ranks(at::MemoryFormat format, bool logical) {
     for (int step = 0; step < 2; ++step) {
       optimizer->zero_grad();
       for (int rank = comm.rank(); rank < 2; rank += comm.world_size()) {
-        const at::Tensor data = to_model(pictures(rank + step), at::kCPU, format);
+        const at::Tensor data = laid_out(pictures(rank + step), format);
         ddp.module().loss(ddp.forward(data), classes).backward();
       }
       optimizer->step();
@@ -79,14 +79,14 @@ TEST(MemoryFormat, NamesAreThoseOfTheOption) {
 TEST(MemoryFormat, WeightsKeepTheirValues) {
   const auto plain = model_as(at::MemoryFormat::Contiguous)->parameters();
   const auto model = model_as(kChannelsLast);
-  const auto laid_out = model->parameters();
+  const auto converted = model->parameters();
   std::int64_t weights = 0;
   for (std::size_t i = 0; i < plain.size(); ++i) {
-    EXPECT_TRUE(at::equal(plain[i], laid_out[i])) << i;
-    EXPECT_TRUE(laid_out[i].requires_grad() && laid_out[i].is_leaf()) << i;
+    EXPECT_TRUE(at::equal(plain[i], converted[i])) << i;
+    EXPECT_TRUE(converted[i].requires_grad() && converted[i].is_leaf()) << i;
     if (plain[i].dim() != 4) continue;
     // By which LibTorch's convolutions go, also where the kernel is 1x1.
-    EXPECT_EQ(laid_out[i].suggest_memory_format(), kChannelsLast) << i;
+    EXPECT_EQ(converted[i].suggest_memory_format(), kChannelsLast) << i;
     ++weights;
   }
   EXPECT_EQ(weights, 20);
@@ -94,9 +94,9 @@ TEST(MemoryFormat, WeightsKeepTheirValues) {
 }
 
 TEST(MemoryFormat, OnlyPicturesAreLaidOut) {
-  EXPECT_TRUE(to_model(pictures(0), at::kCPU, kChannelsLast).is_contiguous(kChannelsLast));
-  EXPECT_TRUE(at::equal(to_model(pictures(0), at::kCPU, kChannelsLast), pictures(0)));
-  EXPECT_TRUE(to_model(at::zeros({2, 3, 4}), at::kCPU, kChannelsLast).is_contiguous());
+  EXPECT_TRUE(laid_out(pictures(0), kChannelsLast).is_contiguous(kChannelsLast));
+  EXPECT_TRUE(at::equal(laid_out(pictures(0), kChannelsLast), pictures(0)));
+  EXPECT_TRUE(laid_out(at::zeros({2, 3, 4}), kChannelsLast).is_contiguous());
 }
 
 // Sums in another order, through 18 layers and two steps.

@@ -54,12 +54,15 @@ struct TrainConfig {
   double warmup_start_factor = 1.0 / 3;
 
   // Where and how it runs.
-  std::string device = "auto";           // auto | cpu | cuda
-  std::string backend = "auto";          // auto | nccl | shm | tcp | mpi | gloo
-  std::string precision = "32-true";     // 32-true | bf16-mixed
-  std::string reduction_order = "auto";  // auto | pytorch | tree | fast
-  int logical_world_size = 0;            // ranks that the run counts in; 0: as many as there are
-  std::string comm_hook = "none";        // none | fp16 | bf16
+  std::string device = "auto";                      // auto | cpu | cuda
+  std::string backend = "auto";                     // auto | nccl | shm | tcp | mpi | gloo
+  std::string precision = "32-true";                // 32-true | bf16-mixed | 16-mixed
+  std::string fused_optimizer = "auto";             // auto | on | off: Python's fused=True
+  double grad_scaler_init_scale = 65536.0;          // 16-mixed
+  std::int64_t grad_scaler_growth_interval = 2000;  // 16-mixed: steps without an overflow
+  std::string reduction_order = "auto";             // auto | pytorch | tree | fast
+  int logical_world_size = 0;                       // ranks that the run counts in; 0: as many as there are
+  std::string comm_hook = "none";                   // none | fp16 | bf16
   int num_threads = 0;                   // CPU threads per rank; 0: the machine's cores shared by its ranks
   int num_workers = 1;                   // data loading threads per rank
   std::string bucket_cap = "fixed";      // fixed (at bucket_cap_mb) | auto (measured)

@@ -198,9 +198,7 @@ class Rehearsal {
     const AutocastGuard autocast(precision_, at::kCPU);
     return model_->loss(output_of(batch), batch.target);
   }
-  at::Tensor output_of(const Batch& batch) {
-    return model_->forward(to_model(batch.data, at::kCPU, memory_format_));
-  }
+  at::Tensor output_of(const Batch& batch) { return model_->forward(laid_out(batch.data, memory_format_)); }
 
   const Dataset& data_;
   Precision precision_;

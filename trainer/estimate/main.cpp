@@ -55,7 +55,8 @@ void estimate(const EstimateConfig& config) {
   planned.total_samples =
       static_cast<std::int64_t>(train.max_steps >= 0 && by_steps < by_epochs ? by_steps : by_epochs);
   planned.flops_per_sample = run.flops_per_sample;
-  planned.bf16 = train.precision == "bf16-mixed";
+  if (train.precision == "bf16-mixed") planned.arithmetic = Arithmetic::kBfloat16;
+  if (train.precision == "16-mixed") planned.arithmetic = Arithmetic::kFloat16;
   planned.efficiency = config.efficiency;
 
   const EstimateFacts facts{.model = train.model,

@@ -15,6 +15,7 @@
 #include <ATen/ops/zeros.h>
 
 #include "trainer/models/factories.h"
+#include "trainer/models/linear.h"
 #include "trainer/models/picture_sizes.h"
 #include "trainer/models/token_model.h"
 #include "trainer/recompute/checkpointed_block.h"
@@ -38,12 +39,6 @@ struct BertSizes {
 
 torch::nn::LayerNorm layer_norm(std::int64_t width) {
   return torch::nn::LayerNorm(torch::nn::LayerNormOptions({width}).eps(kLayerNormEps));
-}
-
-// What Python's nn.Linear computes: the bias is added within the matrix product. LibTorch's own forward()
-// adds it afterwards where the input has three dimensions, which gives the bias's gradient other bits.
-at::Tensor project(const torch::nn::Linear& linear, const at::Tensor& x) {
-  return at::linear(x, linear->weight, linear->bias);
 }
 
 class Embeddings final : public torch::nn::Module {

@@ -12,6 +12,7 @@
 
 #include "comm/sync_batch_norm.h"
 #include "trainer/models/factories.h"
+#include "trainer/models/linear.h"
 #include "trainer/models/picture_sizes.h"
 #include "trainer/recompute/checkpointed_block.h"
 
@@ -155,7 +156,7 @@ class ResNet final : public Model {
     x = layer2_->forward(x);
     x = layer3_->forward(x);
     x = layer4_->forward(x);
-    return fc_->forward(at::adaptive_avg_pool2d(x, {1, 1}).flatten(1));
+    return project(fc_, at::adaptive_avg_pool2d(x, {1, 1}).flatten(1));
   }
   std::string adaptation() const override { return adaptation_; }
 

@@ -57,7 +57,7 @@ TEST(PlanStudy, PeersAreMeasuredWhereTheyAreAskedFor) {
   const auto with = plan_study(parse_scaling_command({"--compare", "pytorch", "--python", "/opt/python"}));
   EXPECT_THAT(names(with), Contains("peers-1gbit-2"));
   EXPECT_THAT(task(with, "step-1gbit-2-resnet18").identity(),
-              HasSubstr("--compare pytorch --python /opt/python"));
+              HasSubstr("--compare pytorch-ddp --python /opt/python"));
   const auto without = plan_study(parse_scaling_command({}));
   EXPECT_THAT(names(without), Not(Contains("peers-1gbit-2")));
   EXPECT_THAT(task(without, "step-1gbit-2-resnet18").identity(), Not(HasSubstr("pytorch")));
