@@ -10,6 +10,7 @@
 #include "comm/sum_rows.h"
 #include "sampler/ceil_div.h"
 #include "trainer/device_loader.h"
+#include "trainer/memory_format.h"
 #include "trainer/random_state.h"
 
 namespace lockstep {
@@ -69,7 +70,7 @@ Evaluation evaluate(Model& model, const std::shared_ptr<const Dataset>& dataset,
     for (std::int64_t i = 0; i < most_batches && !abandoned; ++i) {
       if (const auto batch = loader.next()) {
         const AutocastGuard autocast(options.precision, options.device.type());
-        own += model.score(model.forward(batch->data), batch->target);
+        own += model.score(model.forward(laid_out(batch->data, options.memory_format)), batch->target);
         loader.prefetch();
       }
       abandoned = votes.after_batch();

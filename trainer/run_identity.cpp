@@ -39,6 +39,8 @@ Identity circumstances(const TrainConfig& config) {
       {"device", config.device},
       {"processor", config.device == "cpu" ? at::get_cpu_capability() : "any"},
       {"num threads", std::to_string(config.num_threads)},
+      {"memory format", config.memory_format},
+      {"matmul precision", config.matmul_precision},
       {"LibTorch", TORCH_VERSION},
   };
   if (config.device == "cpu" && config.fused_optimizer == "on")

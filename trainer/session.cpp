@@ -22,7 +22,9 @@
 #include "trainer/data_options.h"
 #include "trainer/exchange/python_checkpoint.h"
 #include "trainer/exchange/python_optimizer.h"
+#include "trainer/matmul_precision.h"
 #include "trainer/metrics/metrics_writer.h"
+#include "trainer/model_options.h"
 #include "trainer/model_state.h"
 #include "trainer/models/models.h"
 #include "trainer/notices/notice_watcher.h"
@@ -245,6 +247,8 @@ SessionEnd train(const TrainConfig& config, Communicator& communicator, const Co
     parts.model = create_model(config.model, parts.data.train->shape());
     parts.model->to(device);
     if (config.sync_batchnorm) synchronize_batch_norm(*parts.model, config.model, shared);
+    for (const std::string& line : apply_model_options(config, *parts.model))
+      if (communicator.rank() == 0) std::printf("lockstep: %s\n", line.c_str());
   });
   together(communicator, [&] {
     if (communicator.rank() == 0) open_run_folder(config, folder);
@@ -306,6 +310,7 @@ SessionEnd run_session(const TrainConfig& config, const Placement& placement) {
   at::set_num_threads(choose_num_threads(config, placement));
   const at::Device device = choose_device(config.device, placement);
   const std::string pinned = device.is_cuda() && config.logical_world_size > 0 ? pin_cuda_arithmetic() : "";
+  const std::string products = set_matmul_precision(config.matmul_precision, device);
   // Files are read while the ranks find each other.
   auto data =
       std::async(std::launch::async, [&] { return open_dataset(config.data, dataset_options(config)); });
@@ -319,6 +324,7 @@ SessionEnd run_session(const TrainConfig& config, const Placement& placement) {
                 at::get_num_threads(), at::get_num_threads() == 1 ? "" : "s", communicator->backend().c_str(),
                 choose_backend(options, gpus).reason.c_str(), warm_heap ? ", heap kept warm" : "");
     if (!pinned.empty()) std::printf("lockstep: %s\n", pinned.c_str());
+    if (!products.empty()) std::printf("lockstep: %s\n", products.c_str());
     std::fflush(stdout);
   }
   const auto notices = watch_for_notices(config, placement);

@@ -14,6 +14,7 @@
 #include "trainer/config/option_value.h"
 #include "trainer/drift.h"
 #include "trainer/evaluation.h"
+#include "trainer/memory_format.h"
 #include "trainer/model_state.h"
 #include "trainer/optim/clip_grad.h"
 #include "trainer/random_state.h"
@@ -37,6 +38,7 @@ Trainer::Trainer(TrainerParts parts)
       model_(std::move(parts.model)),
       run_dir_(std::move(parts.run_dir)),
       precision_(parse_precision(config_.precision)),
+      memory_format_(parse_memory_format(config_.memory_format)),
       logical_ranks_(parts.logical_ranks),
       agreement_(communicator_, logical_ranks_.world_size(), logical_ranks_.first()) {
   for (int index = 0; index < logical_ranks_.count(); ++index) {
@@ -209,7 +211,7 @@ ExitCode Trainer::fit() {
       feed.loader.start_epoch(feed.sampler.indices(state_.epoch), state_.batch);
     }
     while (state_.batch < batches_per_epoch() && !complete()) {
-      const Decision agreed = train_step();
+      const Decision agreed = train_step_within_memory();
       // A run that is complete has nothing to pause; but its evaluation may be more than the budget has left.
       const bool over_budget = agreed.has(DecisionFlag::kBudget);
       const bool pause = over_budget || (asks_for_pause(agreed) && !complete());
@@ -361,7 +363,7 @@ void Trainer::forward_and_backward_of(std::size_t index, bool last, std::int64_t
   at::Tensor loss;
   {
     const AutocastGuard autocast(precision_, device_.type());
-    loss = model_->loss(ddp_->forward(batch->data), batch->target);
+    loss = model_->loss(ddp_->forward(laid_out(batch->data, memory_format_)), batch->target);
   }
   if (batches > 1) loss = loss / static_cast<double>(batches);
   if (read_loss) losses_[index] += loss.detach().item<double>();
@@ -422,6 +424,7 @@ bool Trainer::run_evaluation() {
                                       .num_workers = config_.num_workers,
                                       .precision = precision_,
                                       .device = device_,
+                                      .memory_format = memory_format_,
                                       .wants_to_stop = asks_to_stop});
   if (result.abandoned) {
     logical_ranks_.set_own_random_states(random_states);

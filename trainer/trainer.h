@@ -78,6 +78,7 @@ class Trainer {
   void save();
   void settle_before(ExitCode code);
   void make_saver(const TrainerParts& parts);
+  Decision train_step_within_memory();
   Decision train_step();
   void make_tracer();
   void make_hashes();
@@ -122,6 +123,7 @@ class Trainer {
   std::shared_ptr<Model> model_;
   RunDir run_dir_;
   Precision precision_;
+  at::MemoryFormat memory_format_;
   LogicalRanks logical_ranks_;
   // Of each logical rank of this process.
   struct Feed {

@@ -5,6 +5,8 @@
 #include "trainer/config/option_value.h"
 #include "trainer/cost/ledger.h"
 #include "trainer/drift.h"
+#include "trainer/out_of_memory.h"
+#include "trainer/recompute/checkpointed_block.h"
 #include "trainer/signals.h"
 #include "trainer/start_up.h"
 #include "trainer/trainer.h"
@@ -39,6 +41,30 @@ std::string Trainer::pause_message() const {
 // All ranks have agreed on it, and the run is saved.
 ExitCode Trainer::end_for_budget() {
   return end(ExitCode::kBudget, reporter_ ? reporter_->stop_reason() : "");
+}
+
+// Memory may run out on this rank alone, in the middle of what the others wait for.
+Decision Trainer::train_step_within_memory() {
+  try {
+    return train_step();
+  } catch (const std::exception& error) {
+    if (!is_out_of_memory(error)) throw;
+    std::vector<at::Tensor> weights = model_->parameters();
+    for (const at::Tensor& buffer : model_->buffers()) weights.push_back(buffer);
+    MemoryFacts facts{.where = "step " + std::to_string(state_.step + 1),
+                      .device = device_.str(),
+                      .asked_for = size_asked_for(error),
+                      .held = {total_bytes(weights), total_bytes(parameters_), {}},
+                      .has_blocks = has_blocks(*model_),
+                      .has_tokens = data_.train->shape().sequence_length > 0,
+                      .ranks = communicator_->world_size()};
+    if (sharded_ == nullptr) {  // another one would ask the other ranks
+      std::vector<at::Tensor> state;
+      for (const OptimizerStateEntry& entry : optimizer_->state()) state.push_back(entry.value);
+      facts.held.optimizer = total_bytes(state);
+    }
+    throw LoneStop(ExitCode::kPeerFailed, out_of_memory_advice(config_, facts));
+  }
 }
 
 // After an evaluation that was abandoned: only rank 0 knows whether the budget was why.

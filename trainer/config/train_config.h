@@ -72,6 +72,11 @@ struct TrainConfig {
   std::string master_addr;               // gloo's rendezvous; empty: MASTER_ADDR
   int master_port = 0;                   // 0: MASTER_PORT
 
+  // How the arithmetic is done, beside precision.
+  std::string matmul_precision = "highest";  // highest | high | medium, of float32 products
+  std::string memory_format = "contiguous";  // contiguous | channels-last, of pictures and convolutions
+  bool activation_checkpointing = false;     // blocks are computed again in the backward pass
+
   // What it survives.
   std::string notices = "auto";  // auto | off | aws | gcp | azure | slurm: who says that a machine goes
   std::string notices_url;       // empty: the cloud's own metadata service

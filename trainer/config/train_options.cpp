@@ -111,6 +111,20 @@ std::vector<Option<TrainConfig>> make_options() {
        "(16-mixed); parameters "
        "stay in float32",
        one_of({"32-true", "bf16-mixed", "16-mixed"})},
+      {"matmul-precision", kWhere, &C::matmul_precision, "NAME",
+       "How exact float32 matrix products are, as torch.set_float32_matmul_precision: highest (float32), "
+       "high "
+       "(TF32 on a GPU) or medium (TF32 on a GPU, bfloat16 on a CPU that has it)",
+       one_of({"highest", "high", "medium"})},
+      {"memory-format", kWhere, &C::memory_format, "NAME",
+       "How pictures and the weights of convolutions lie in memory: contiguous (NCHW) or channels-last "
+       "(NHWC), "
+       "which tensor cores like better",
+       one_of({"contiguous", "channels-last"})},
+      {"activation-checkpointing", kWhere, &C::activation_checkpointing, "",
+       "Keep no activations within the blocks of resnets, gpt2 and bert, but compute them again in the "
+       "backward pass: less memory, more time, the same bits",
+       true_or_false()},
       {"fused-optimizer", kOptimisation, &C::fused_optimizer, "NAME",
        "LibTorch's fused kernels for the update, with the bits of Python's fused=True: on, off, or auto (on "
        "a GPU)",

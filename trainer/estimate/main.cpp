@@ -64,6 +64,7 @@ void estimate(const EstimateConfig& config) {
                             .data = train.data,
                             .optimizer = train.optimizer,
                             .precision = train.precision,
+                            .activation_checkpointing = train.activation_checkpointing,
                             .sequence_length = data.train->shape().sequence_length,
                             .optimizer_ranks = zero_here ? ranks : 1,
                             .host_overhead_bytes = run.overhead_bytes,

@@ -18,6 +18,7 @@
 #include "trainer/models/linear.h"
 #include "trainer/models/picture_sizes.h"
 #include "trainer/models/token_model.h"
+#include "trainer/recompute/checkpointed_block.h"
 
 namespace lockstep {
 namespace {
@@ -110,7 +111,7 @@ class Output final : public torch::nn::Module {
   torch::nn::Dropout dropout_;
 };
 
-class Layer final : public torch::nn::Module {
+class Layer final : public CheckpointedBlock {
  public:
   explicit Layer(const BertSizes& sizes) {
     const auto attention = register_module("attention", std::make_shared<torch::nn::Module>());
@@ -122,12 +123,12 @@ class Layer final : public torch::nn::Module {
     output_ = register_module("output", std::make_shared<Output>(sizes.intermediate_width, sizes.width));
   }
 
-  at::Tensor forward(const at::Tensor& x) {
+ private:
+  at::Tensor compute(const at::Tensor& x) override {
     const at::Tensor attended = attention_output_->forward(self_->forward(x), x);
     return output_->forward(at::gelu(project(dense_, attended)), attended);
   }
 
- private:
   std::shared_ptr<SelfAttention> self_;
   std::shared_ptr<Output> attention_output_;
   torch::nn::Linear dense_ = nullptr;
