@@ -56,6 +56,8 @@ struct TrainConfig {
   // Where and how it runs.
   std::string device = "auto";           // auto | cpu | cuda
   std::string backend = "auto";          // auto | nccl | shm | tcp | mpi | gloo
+  bool share_gpus = false;               // nccl although ranks share a GPU
+  std::string nccl_memory = "auto";      // of the buckets: auto | ordinary | registered | symmetric
   std::string precision = "32-true";     // 32-true | bf16-mixed
   std::string reduction_order = "auto";  // auto | pytorch | tree | fast
   int logical_world_size = 0;            // ranks that the run counts in; 0: as many as there are

@@ -95,6 +95,7 @@ TEST(CommandLine, RefusesEachBadValueNamingFlagValueAndRemedy) {
                                                      {"precision", "16-mixed", "16-mixed is not there yet"},
                                                      {"precision", "64-true", "32-true, bf16-mixed"},
                                                      {"reduction-order", "ring", "auto, pytorch, tree, fast"},
+                                                     {"nccl-memory", "pinned", "auto, ordinary, registered"},
                                                      {"optimizer", "adamax", "sgd, adam, adamw"},
                                                      {"optimizer", "SGD", "sgd, adam, adamw"},
                                                      {"shard-optimizer", "yes", "auto, on, off"},
