@@ -45,8 +45,8 @@ TEST(GradientAverageTest, IsUnbiasedInBfloat16OverThreeRanks) {
 }
 
 TEST(GradientAverageTest, DividesBeforeItAdds) {
-  // The sum of eight, 480000, is beyond float16; their average is not.
-  const at::Tensor gradient = at::full({5}, 60000, at::TensorOptions().dtype(at::kHalf));
+  // The sum of eight, 491520, is beyond float16; their average is not, and every step on the way is exact.
+  const at::Tensor gradient = at::full({5}, 61440, at::TensorOptions().dtype(at::kHalf));
   EXPECT_TRUE(at::equal(average(gradient, 8), gradient));
 }
 

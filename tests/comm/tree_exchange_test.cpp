@@ -5,7 +5,6 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include <array>
 #include <vector>
 
 #include "comm/fold.h"
@@ -66,7 +65,7 @@ void all_reduce(const std::vector<at::Tensor>& tensors) {
 
 TEST(TreeExchangeTest, HasTheBitsOfTheCpusTree) {
   for (const at::ScalarType dtype : {at::kFloat, at::kDouble, at::kHalf, at::kBFloat16}) {
-    for (const int world_size : {2, 3, 4, 5, 6, 7, 8, 13}) {
+    for (const int world_size : {2, 3, 5, 7, 8}) {
       // Nothing for some ranks, a short last piece, and pieces of equal size.
       for (const std::int64_t count : {1, 9, 1001, 8 * 16 * world_size}) {
         const std::vector<at::Tensor> tensors = draw(world_size, count, dtype);
@@ -82,12 +81,11 @@ TEST(TreeExchangeTest, HasTheBitsOfTheCpusTree) {
 }
 
 TEST(TreeExchangeTest, TheOrderIsOneThatShows) {
-  // In float32 1e8 + 1 = 1e8: ((1e8 + 1) + (-1e8 + 1)) + 1 = 2, from the left it would be 2, too, but in
-  // pairs from the other end 1.
+  // In float32 1e8 + 1 = 1e8: ((1e8 + 1) + (-1e8 + 1)) + 1 = 1, and from the left it would be 2.
   std::vector<at::Tensor> tensors;
-  for (const float value : {1.0F, 1e8F, 1.0F, -1e8F, 1.0F}) tensors.push_back(at::full({1}, value));
+  for (const float value : {1e8F, 1.0F, -1e8F, 1.0F, 1.0F}) tensors.push_back(at::full({1}, value));
   all_reduce(tensors);
-  EXPECT_EQ(tensors[0].item<float>(), 1.0F);  // ((1 + 1e8) + (1 - 1e8)) + 1
+  EXPECT_EQ(tensors[0].item<float>(), 1.0F);
 }
 
 TEST(TreeExchangeTest, ScattersBlocks) {
