@@ -107,11 +107,13 @@ std::vector<Option<TrainConfig>> make_options() {
        "one machine, tcp between machines under MPI, else mpi, else gloo), nccl, shm, tcp, mpi or gloo",
        one_of({"auto", "nccl", "shm", "tcp", "mpi", "gloo"})},
       {"share-gpus", kWhere, &C::share_gpus, "",
-       "Take nccl although there are fewer GPUs than ranks on a machine: experimental in NCCL 2.30.3 and newer, "
+       "Take nccl although there are fewer GPUs than ranks on a machine: experimental in NCCL 2.30.3 and "
+       "newer, "
        "impossible before, where mpi lets ranks share a GPU",
        true_or_false()},
       {"nccl-memory", kWhere, &C::nccl_memory, "NAME",
-       "Memory of the gradient buckets with nccl: auto (the last that NCCL has), ordinary, registered (NCCL 2.19) or "
+       "Memory of the gradient buckets with nccl: auto (the last that NCCL has), ordinary, registered (NCCL "
+       "2.19) or "
        "symmetric (windows, NCCL 2.27)",
        one_of({"auto", "ordinary", "registered", "symmetric"})},
       {"precision", kWhere, &C::precision, "NAME",
