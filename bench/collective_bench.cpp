@@ -1,5 +1,7 @@
 #include "bench/collective_bench.h"
 
+#include <ATen/ops/empty.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -130,10 +132,12 @@ class Measurement {
   // Seconds of one operation; `cpu_ns` grows by what all of them took.
   double take_turn(CollectiveContender& contender, const Slots& slots, std::int64_t& cpu_ns) {
     prepare(contender, slots);
+    world_.wait_for_device();
     world_.communicator()->barrier();
     const std::int64_t cpu_begin_ns = process_cpu_ns();
     const auto begin = Clock::now();
     for (std::size_t k = 0; k < slots.outputs.size(); ++k) contender.run(slots.outputs[k], slots.inputs[k]);
+    world_.wait_for_device();
     const std::chrono::duration<double> elapsed = Clock::now() - begin;
     cpu_ns += process_cpu_ns() - cpu_begin_ns;
     return elapsed.count() / static_cast<double>(slots.outputs.size());
@@ -144,7 +148,7 @@ class Measurement {
     const bool outlives_inputs = !config_.in_place || config_.collective == Collective::kAllGather;
     for (std::size_t k = 0; k < slots.outputs.size(); ++k) {
       if (outlives_inputs) slots.outputs[k].zero_();
-      pattern_.fill(slots.inputs[k].mutable_data_ptr(), slots.inputs[k].numel(), offset(k));
+      fill(slots.inputs[k], offset(k));
     }
     if (!warm_) return;
     for (std::size_t k = 0; k < slots.outputs.size(); ++k) {
@@ -153,9 +157,16 @@ class Measurement {
     }
   }
 
+  void fill(const at::Tensor& input, std::int64_t from) const {
+    const at::Tensor host =
+        input.is_cpu() ? input : at::empty(input.sizes(), input.options().device(at::kCPU));
+    pattern_.fill(host.mutable_data_ptr(), host.numel(), from);
+    if (!host.is_same(input)) input.copy_(host);
+  }
+
   std::int64_t check(const Slots& slots) const {
     std::int64_t wrong = 0;
-    for (std::size_t k = 0; k < slots.outputs.size(); ++k) wrong += check(slots.outputs[k], offset(k));
+    for (std::size_t k = 0; k < slots.outputs.size(); ++k) wrong += check(slots.outputs[k].cpu(), offset(k));
     return wrong;
   }
 

@@ -22,15 +22,16 @@ void copy_unless_same(const at::Tensor& output, const at::Tensor& input) {
 
 class Lockstep final : public CollectiveContender {
  public:
-  Lockstep(const CollectiveConfig& config, CommunicatorPtr communicator)
+  Lockstep(const CollectiveConfig& config, const BenchWorld& world)
       : collective_(config.collective),
         root_(config.root),
-        communicator_(std::move(communicator)),
+        device_(world.device()),
+        communicator_(world.communicator()),
         shared_(config.memory == "shared") {}
   std::string name() const override { return "lockstep"; }
   at::Tensor allocate(std::int64_t count, at::ScalarType dtype) override {
-    return shared_ ? communicator_->allocate({count}, at::TensorOptions().dtype(dtype))
-                   : CollectiveContender::allocate(count, dtype);
+    const at::TensorOptions options = at::TensorOptions(device_).dtype(dtype);
+    return shared_ ? communicator_->allocate({count}, options) : at::empty({count}, options);
   }
   void run(const at::Tensor& output, const at::Tensor& input) override {
     switch (collective_) {
@@ -51,6 +52,7 @@ class Lockstep final : public CollectiveContender {
  private:
   Collective collective_;
   int root_;
+  at::Device device_;
   CommunicatorPtr communicator_;
   bool shared_;
 };
@@ -163,7 +165,7 @@ std::vector<std::unique_ptr<CollectiveContender>> make_collective_contenders(con
     throw std::invalid_argument(
         "send-receive: a rank alone has no neighbour; give --nproc-per-node 2 or more");
   std::vector<std::unique_ptr<CollectiveContender>> contenders;
-  contenders.push_back(std::make_unique<Lockstep>(config, world.communicator()));
+  contenders.push_back(std::make_unique<Lockstep>(config, world));
   for (const std::string& peer : split_list(config.compare)) {
     if (peer == "gloo") {
       contenders.push_back(std::make_unique<Gloo>(config, world));

@@ -19,7 +19,7 @@ namespace {
 
 bool compares_with_pytorch(const StepConfig& config) {
   for (const std::string& peer : split_list(config.compare)) {
-    if (peer == kPytorch || peer == kPytorchDdpOnly) return true;
+    if (peer == kPytorch || peer == kPytorchDdpOnly || peer == kPytorchCompile) return true;
   }
   return false;
 }
@@ -48,8 +48,9 @@ bool is_complete(const StepConfig& config, const std::vector<std::vector<double>
   return times.front().size() == static_cast<std::size_t>(config.rounds);
 }
 
-StepWork work_of(const StepConfig& config, const Workload& workload, double peak_flop_per_s) {
-  TrainingStep step(workload, 0);
+StepWork work_of(const StepConfig& config, const Workload& workload, const BenchWorld& world,
+                 double peak_flop_per_s) {
+  TrainingStep step(workload, 0, place_of(config, world));
   StepWork work;
   work.samples_per_rank = static_cast<double>(workload.batch_size);
   work.tokens_per_sample = static_cast<double>(step.tokens_per_sample);
@@ -75,15 +76,16 @@ bool run_step_bench(const StepConfig& config, BenchWorld& world) {
     world.facts().versions.emplace_back("PyTorch", twin->version());
   }
   if (shows) std::fputs(describe(world.facts()).c_str(), stdout);
-  const double peak_flop_per_s =
-      config.peak_tflops > 0 ? config.peak_tflops * 1e12 : measure_peak_flop_per_s(world);
+  const double peak_flop_per_s = config.peak_tflops > 0
+                                     ? config.peak_tflops * 1e12
+                                     : measure_peak_flop_per_s(world, place_of(config, world));
   std::vector<StepTable> tables;
   bool complete = true;
   for (const Workload& workload : workloads_of(config)) {
     const std::string title = describe(workload);
     if (shows) std::fputs(("\n" + title + "\n").c_str(), stdout);
     std::fflush(stdout);
-    const StepWork work = work_of(config, workload, peak_flop_per_s);
+    const StepWork work = work_of(config, workload, world, peak_flop_per_s);
     const auto contenders = make_step_contenders(config, workload, world, twin.get());
     const auto times = take_turns(config, workload, world, contenders);
     complete = is_complete(config, times);

@@ -24,11 +24,14 @@ using Clock = std::chrono::steady_clock;
 // A contender in this program: steps one after the other, timed together.
 class InProcess : public StepContender {
  public:
+  explicit InProcess(const BenchWorld& world) : world_(world) {}
   std::vector<double> take_turn(int settle_steps, int steps) final {
     for (int i = 0; i < settle_steps; ++i) step();
+    world_.wait_for_device();
     settled();
     const auto begin = Clock::now();
     for (int i = 0; i < steps; ++i) step();
+    world_.wait_for_device();
     return {std::chrono::duration<double>(Clock::now() - begin).count()};
   }
 
@@ -36,19 +39,22 @@ class InProcess : public StepContender {
   virtual void step() = 0;
   // The ranks meet before the timed steps.
   virtual void settled() = 0;
+
+  const BenchWorld& world_;
 };
 
 class Local final : public InProcess {
  public:
-  Local(const Workload& workload, const BenchWorld& world)
-      : communicator_(world.communicator()), training_(workload, world.rank()) {}
+  Local(const Workload& workload, const BenchWorld& world, const StepPlace& place)
+      : InProcess(world), communicator_(world.communicator()), training_(workload, world.rank(), place) {}
   std::string name() const override { return kLocal; }
 
  protected:
   void step() override {
     training_.backward([this](const at::Tensor& data) { return training_.model->forward(data); });
     training_.optimizer->step();
-    communicator_->barrier();
+    // The host runs ahead of a GPU, which a barrier would not let it.
+    if (world_.device().is_cpu()) communicator_->barrier();
   }
   void settled() override { communicator_->barrier(); }
 
@@ -60,16 +66,21 @@ class Local final : public InProcess {
 // Rank 0's local step, while the others wait: what one rank has of the machine for itself.
 class Alone final : public StepContender {
  public:
-  Alone(const Workload& workload, const BenchWorld& world)
-      : communicator_(world.communicator()), works_(world.rank() == 0), training_(workload, world.rank()) {}
+  Alone(const Workload& workload, const BenchWorld& world, const StepPlace& place)
+      : world_(world),
+        communicator_(world.communicator()),
+        works_(world.rank() == 0),
+        training_(workload, world.rank(), place) {}
   std::string name() const override { return kAlone; }
   std::vector<double> take_turn(int settle_steps, int steps) override {
     communicator_->barrier();
     double seconds = 0;
     if (works_) {
       for (int i = 0; i < settle_steps; ++i) step();
+      world_.wait_for_device();
       const auto begin = Clock::now();
       for (int i = 0; i < steps; ++i) step();
+      world_.wait_for_device();
       seconds = std::chrono::duration<double>(Clock::now() - begin).count();
     }
     communicator_->barrier();
@@ -82,6 +93,7 @@ class Alone final : public StepContender {
     training_.optimizer->step();
   }
 
+  const BenchWorld& world_;
   CommunicatorPtr communicator_;
   bool works_;
   TrainingStep training_;
@@ -103,10 +115,12 @@ std::int64_t gradient_bytes(const Model& model) {
 // DistributedDataParallel, with an optimizer on every rank or with the sharded one.
 class Parallel final : public InProcess {
  public:
-  Parallel(const Workload& workload, const BenchWorld& world, const std::string& compress, bool sharded)
-      : name_(sharded ? kSharded : kAveraged),
+  Parallel(const Workload& workload, const BenchWorld& world, const StepPlace& place,
+           const std::string& compress, bool sharded)
+      : InProcess(world),
+        name_(sharded ? kSharded : kAveraged),
         communicator_(world.communicator()),
-        training_(workload, world.rank()),
+        training_(workload, world.rank(), place),
         ddp_(training_.model, communicator_, ddp_options(compress)),
         recorder_(ddp_.reducer(), gradient_bytes(*training_.model)) {
     if (!sharded) return;
@@ -117,9 +131,10 @@ class Parallel final : public InProcess {
   // The reducer has to outlive the optimizer.
   ~Parallel() override { training_.optimizer.reset(); }
   std::string name() const override { return name_; }
-  // Of the sharded update the parts mean other things: its communication is the optimizer's.
+  // Of the sharded update the parts mean other things: its communication is the optimizer's. On a GPU they
+  // are the host's, which runs ahead.
   std::optional<StepTimeline> timeline() const override {
-    return name_ == kAveraged ? recorder_.median() : std::nullopt;
+    return name_ == kAveraged && world_.device().is_cpu() ? recorder_.median() : std::nullopt;
   }
 
  protected:
@@ -146,7 +161,8 @@ class Parallel final : public InProcess {
 class Replayed final : public InProcess {
  public:
   Replayed(const StepProfile& profile, const BenchWorld& world)
-      : communicator_(world.communicator()),
+      : InProcess(world),
+        communicator_(world.communicator()),
         stand_in_(std::make_shared<StandIn>(profile)),
         ddp_(stand_in_, communicator_),
         recorder_(ddp_.reducer(), profile.gradient_bytes()) {}
@@ -175,8 +191,8 @@ class Replayed final : public InProcess {
 
 class C10d final : public InProcess {
  public:
-  C10d(const Workload& workload, const BenchWorld& world, bool compress)
-      : communicator_(world.communicator()), step_(workload, world, compress) {}
+  C10d(const Workload& workload, const BenchWorld& world, const StepPlace& place, bool compress)
+      : InProcess(world), communicator_(world.communicator()), step_(workload, world, place, compress) {}
   std::string name() const override { return kC10d; }
 
  protected:
@@ -215,26 +231,36 @@ std::vector<std::unique_ptr<StepContender>> make_step_contenders(const StepConfi
   std::vector<std::unique_ptr<StepContender>> contenders;
   const auto ours = split_list(config.contenders);
   const bool compress = config.compress == "fp16";
+  const StepPlace place = place_of(config, world);
   // Of one rank it would be the local step once more.
   if (contains(ours, kAlone) && world.world_size() > 1)
-    contenders.push_back(std::make_unique<Alone>(workload, world));
-  if (contains(ours, kLocal)) contenders.push_back(std::make_unique<Local>(workload, world));
+    contenders.push_back(std::make_unique<Alone>(workload, world, place));
+  if (contains(ours, kLocal)) contenders.push_back(std::make_unique<Local>(workload, world, place));
   if (contains(ours, kAveraged))
-    contenders.push_back(std::make_unique<Parallel>(workload, world, config.compress, /*sharded=*/false));
+    contenders.push_back(
+        std::make_unique<Parallel>(workload, world, place, config.compress, /*sharded=*/false));
   if (contains(ours, kSharded))
-    contenders.push_back(std::make_unique<Parallel>(workload, world, config.compress, /*sharded=*/true));
+    contenders.push_back(
+        std::make_unique<Parallel>(workload, world, place, config.compress, /*sharded=*/true));
   if (!config.replay.empty())
     contenders.push_back(std::make_unique<Replayed>(read_step_profile(config.replay), world));
   if (contains(split_list(config.compare), kC10d)) {
-    contenders.push_back(std::make_unique<C10d>(workload, world, compress));
+    contenders.push_back(std::make_unique<C10d>(workload, world, place, compress));
   }
   if (twin != nullptr) {
-    twin->set_up(workload, compress);
-    if (contains(split_list(config.compare), kPytorch))
+    const auto peers = split_list(config.compare);
+    const bool compiles = contains(peers, kPytorchCompile);
+    twin->set_up(workload, compress, compiles);
+    if (compiles || contains(peers, kPytorch))
       contenders.push_back(std::make_unique<Pytorch>(*twin, kPytorchLocal, "local"));
     contenders.push_back(std::make_unique<Pytorch>(*twin, kPytorchDdp, "ddp"));
+    if (compiles) contenders.push_back(std::make_unique<Pytorch>(*twin, kPytorchCompiled, "compiled"));
   }
   return contenders;
+}
+
+StepPlace place_of(const StepConfig& config, const BenchWorld& world) {
+  return {world.device(), parse_precision(config.precision), config.channels_last};
 }
 
 std::string describe(const Workload& workload) {

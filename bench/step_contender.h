@@ -10,6 +10,7 @@
 
 #include "bench/config/step_config.h"
 #include "bench/report/step_report.h"
+#include "bench/training_step.h"
 #include "bench/world.h"
 
 namespace lockstep {
@@ -34,6 +35,9 @@ class StepContender {
 std::vector<std::unique_ptr<StepContender>> make_step_contenders(const StepConfig& config,
                                                                  const Workload& workload,
                                                                  const BenchWorld& world, PytorchTwin* twin);
+
+// Where `config` has the steps of this rank computed.
+StepPlace place_of(const StepConfig& config, const BenchWorld& world);
 
 // "mlp-512: mlp 1x28x28-512-512-10, batch 64, 669,706 parameters".
 std::string describe(const Workload& workload);

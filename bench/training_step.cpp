@@ -1,6 +1,7 @@
 #include "bench/training_step.h"
 
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/randint.h>
@@ -41,20 +42,36 @@ DatasetShape TrainingStep::shape_of(const Workload& workload) {
   return shape;
 }
 
-TrainingStep::TrainingStep(const Workload& workload, int rank) {
+TrainingStep::TrainingStep(const Workload& workload, int rank, const StepPlace& place) : place_(place) {
   const DatasetShape shape = shape_of(workload);
   model = workload.hidden.empty() ? create_model(workload.model, shape) : create_mlp(shape, workload.hidden);
-  optimizer = create_optimizer("sgd", model->parameters(), optimizer_options());
   auto generator = at::detail::createCPUGenerator(static_cast<std::uint64_t>(1000 + rank));
   tokens_per_sample = shape.sequence_length;
   if (tokens_per_sample > 0) {
     draw_tokens(shape, workload.batch_size, generator);
-    return;
+    return move_to_place();
   }
   std::vector<std::int64_t> sizes = {workload.batch_size};
   sizes.insert(sizes.end(), workload.sample_sizes.begin(), workload.sample_sizes.end());
   data = at::randn(sizes, generator);
   target = at::randint(workload.num_classes, {workload.batch_size}, generator, kInt64);
+  move_to_place();
+}
+
+void TrainingStep::move_to_place() {
+  model->to(place_.device);
+  data = data.to(place_.device);
+  target = target.to(place_.device);
+  if (place_.channels_last) {
+    constexpr std::int64_t kImageDims = 4;
+    const at::NoGradGuard no_grad;
+    for (const at::Tensor& parameter : model->parameters()) {
+      if (parameter.dim() == kImageDims)
+        parameter.set_data(parameter.contiguous(at::MemoryFormat::ChannelsLast));
+    }
+    if (data.dim() == kImageDims) data = data.contiguous(at::MemoryFormat::ChannelsLast);
+  }
+  optimizer = create_optimizer("sgd", model->parameters(), optimizer_options());
 }
 
 void TrainingStep::draw_tokens(const DatasetShape& shape, std::int64_t batch,
@@ -78,6 +95,7 @@ void TrainingStep::draw_tokens(const DatasetShape& shape, std::int64_t batch,
 
 double TrainingStep::count_flop() {
   const FlopCounter counter;
+  const AutocastGuard autocast(place_.precision, place_.device.type());
   model->forward(data);
   constexpr double kForwardAndBackward = 3;
   return kForwardAndBackward * counter.flop();
@@ -85,6 +103,7 @@ double TrainingStep::count_flop() {
 
 at::Tensor TrainingStep::loss(const std::function<at::Tensor(const at::Tensor&)>& forward) {
   optimizer->zero_grad();
+  const AutocastGuard autocast(place_.precision, place_.device.type());
   return model->loss(forward(data), target);
 }
 

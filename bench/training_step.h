@@ -9,8 +9,16 @@
 #include "bench/config/step_config.h"
 #include "trainer/models/model.h"
 #include "trainer/optim/optimizer.h"
+#include "trainer/precision.h"
 
 namespace lockstep {
+
+// Where and in what a step computes.
+struct StepPlace {
+  at::Device device = at::kCPU;
+  Precision precision = Precision::k32True;
+  bool channels_last = false;  // images and filters
+};
 
 // A built-in model with one batch of random data, its own loss and SGD (learning rate 0.01, momentum 0.9), as
 // bench/peers/pytorch_step.py has it.
@@ -19,7 +27,7 @@ struct TrainingStep {
 
   // Every rank draws other data. Throws std::invalid_argument for a model that is unknown or cannot take the
   // sample.
-  TrainingStep(const Workload& workload, int rank);
+  TrainingStep(const Workload& workload, int rank, const StepPlace& place = {});
 
   std::shared_ptr<Model> model;
   std::unique_ptr<Optimizer> optimizer;
@@ -39,6 +47,8 @@ struct TrainingStep {
   void backward(const std::function<at::Tensor(const at::Tensor&)>& forward);
 
  private:
+  StepPlace place_;
+  void move_to_place();
   void draw_tokens(const DatasetShape& shape, std::int64_t batch, const at::Generator& generator);
 };
 

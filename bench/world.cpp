@@ -3,6 +3,10 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
 #include <arpa/inet.h>
+#include <c10/cuda/CUDAException.h>
+#include <c10/cuda/CUDAFunctions.h>
+#include <c10/cuda/CUDAStream.h>
+#include <cuda_runtime_api.h>
 #include <ifaddrs.h>
 #include <torch/version.h>
 
@@ -15,6 +19,8 @@
 #include "bench/report/statistics.h"
 #include "comm/agreement.h"
 #include "comm/backend.h"
+#include "comm/cuda_device.h"
+#include "comm/nccl_library.h"
 #include "trainer/signals.h"
 
 namespace lockstep {
@@ -22,10 +28,14 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-CommunicatorOptions communicator_options(const BenchSetting& setting, const Placement& placement) {
+CommunicatorOptions communicator_options(const BenchSetting& setting, const Placement& placement,
+                                         at::Device device) {
   CommunicatorOptions options;
   options.placement = placement;
   options.backend = setting.backend;
+  options.device = device;
+  options.share_gpus = setting.share_gpus;
+  options.nccl_memory = setting.nccl_memory;
   options.reduction_order = parse_reduction_order(setting.reduction_order);
   options.timeout = std::chrono::milliseconds(static_cast<std::int64_t>(setting.timeout_s * 1000.0));
   options.master_addr = setting.master_addr;
@@ -36,6 +46,18 @@ CommunicatorOptions communicator_options(const BenchSetting& setting, const Plac
 std::string environment_or(const char* name, const std::string& otherwise) {
   const char* value = std::getenv(name);
   return value != nullptr && *value != '\0' ? value : otherwise;
+}
+
+void describe_gpu(RunFacts& facts) {
+  int index = 0;
+  cudaDeviceProp properties{};
+  C10_CUDA_CHECK(cudaGetDevice(&index));
+  C10_CUDA_CHECK(cudaGetDeviceProperties(&properties, index));
+  facts.machine.gpu = properties.name;
+  const CudaVersions cuda = cuda_versions();
+  facts.versions.emplace_back("CUDA", cuda_version_text(cuda.runtime));
+  facts.versions.emplace_back("CUDA of the driver", cuda_version_text(cuda.driver));
+  facts.versions.emplace_back("NCCL", nccl_version_text(nccl_version()));
 }
 
 double median_barrier_s(Communicator& communicator) {
@@ -53,10 +75,11 @@ double median_barrier_s(Communicator& communicator) {
 }  // namespace
 
 BenchWorld::BenchWorld(const BenchSetting& setting, const Placement& placement, bool with_mpi)
-    : setting_(setting), placement_(placement) {
+    : setting_(setting), placement_(placement), device_(choose_device(setting.device, placement)) {
   // MPI first: whoever initialises it decides on the thread level, and its peer calls come from this thread.
   if (with_mpi) mpi_ = std::make_unique<MpiWorld>(placement);
-  const CommunicatorOptions options = communicator_options(setting, placement);
+  if (device_.is_cuda()) c10::cuda::set_device(device_.index());
+  const CommunicatorOptions options = communicator_options(setting, placement, device_);
   communicator_ = create_communicator(options);
   if (communicator_->reduction_order() != options.reduction_order && world_size() > 2) {
     throw std::invalid_argument("--reduction-order " + setting.reduction_order + ": the " +
@@ -67,11 +90,13 @@ BenchWorld::BenchWorld(const BenchSetting& setting, const Placement& placement, 
   facts_.machine = read_machine();
   facts_.versions = {{"Lockstep", LOCKSTEP_VERSION}, {"LibTorch", TORCH_VERSION}, {"GCC", __VERSION__}};
   if (mpi_) facts_.versions.emplace_back("MPI", mpi_->library_version());
+  if (device_.is_cuda()) describe_gpu(facts_);
   facts_.command = environment_or("LOCKSTEP_COMMAND", "lockstep-bench, started by hand");
   facts_.world_size = world_size();
   facts_.hosts = static_cast<int>(total(placement.local_rank == 0 ? 1 : 0));
   facts_.backend = communicator_->backend();
-  const BackendChoice choice = choose_backend(options, 0);
+  const int gpus = device_.is_cuda() ? c10::cuda::device_count() : 0;
+  const BackendChoice choice = choose_backend(options, gpus);
   facts_.backend_reason = choice.name == facts_.backend ? choice.reason : choice.name + " was not to be had";
   facts_.reduction_order = to_string(communicator_->reduction_order());
   facts_.warm_heap = environment_or("MALLOC_MMAP_MAX_", "") == "0";
@@ -90,6 +115,10 @@ std::string BenchWorld::interface() const {
         "--interface eth0");
   }
   return "lo";
+}
+
+void BenchWorld::wait_for_device() const {
+  if (device_.is_cuda()) c10::cuda::getCurrentCUDAStream(device_.index()).synchronize();
 }
 
 std::vector<double> BenchWorld::slowest(std::vector<double> seconds) const {

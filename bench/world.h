@@ -1,6 +1,8 @@
 // The ranks of a benchmark: how they are joined, what they agree on, and what the report says of them.
 #pragma once
 
+#include <ATen/core/Tensor.h>
+
 #include <memory>
 #include <string>
 #include <vector>
@@ -26,6 +28,11 @@ class BenchWorld {
 
   const CommunicatorPtr& communicator() const { return communicator_; }
   const Placement& placement() const { return placement_; }
+  // Where this rank computes, and what it exchanges lies.
+  at::Device device() const { return device_; }
+  // Until the device has done what was queued so far; at once on the CPU. To be called before a clock is
+  // read.
+  void wait_for_device() const;
   int rank() const { return placement_.rank; }
   int world_size() const { return placement_.world_size; }
   MpiWorld& mpi() { return *mpi_; }  // only where it was asked for
@@ -51,6 +58,7 @@ class BenchWorld {
  private:
   BenchSetting setting_;
   Placement placement_;
+  at::Device device_;
   std::unique_ptr<MpiWorld> mpi_;
   CommunicatorPtr communicator_;
   RunFacts facts_;

@@ -4,12 +4,15 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
 #include <stdexcept>
+#include <utility>
 
 #include "comm/agreement.h"
 #include "comm/gloo_communicator.h"
 #include "comm/mpi_transport.h"
 #include "comm/nccl_communicator.h"
+#include "comm/nccl_library.h"
 #include "comm/ring_communicator.h"
 #include "comm/shared_memory_communicator.h"
 #include "comm/socket_transport.h"
@@ -25,6 +28,23 @@ std::string ranks(int count) {
   return std::to_string(count) + (count == 1 ? " rank" : " ranks");
 }
 
+// Several ranks on one GPU are more than most NCCLs can.
+void check_sharing(const CommunicatorOptions& options, int gpu_count,
+                   const std::function<void(const std::string&)>& refuse) {
+  const std::string needed = nccl_version_text(kNcclSharesGpus);
+  if (!options.share_gpus) {
+    refuse(ranks(options.placement.local_world_size) + " on this machine need as many GPUs, it has " +
+           std::to_string(gpu_count) +
+           "; use fewer ranks, or --backend mpi, which lets ranks share a GPU, or --share-gpus with NCCL " +
+           needed + " or newer");
+  }
+  if (options.nccl_version < kNcclSharesGpus) {
+    refuse("--share-gpus: " + ranks(options.placement.local_world_size) + " on " + std::to_string(gpu_count) +
+           " GPU(s) need NCCL " + needed + " or newer, and " + nccl_version_text(options.nccl_version) +
+           " is loaded; put a newer libnccl.so.2 into LD_PRELOAD, or use --backend mpi");
+  }
+}
+
 void check_possible(const CommunicatorOptions& options, const std::string& name, int gpu_count) {
   const Placement& placement = options.placement;
   const auto refuse = [&](const std::string& why) {
@@ -32,10 +52,7 @@ void check_possible(const CommunicatorOptions& options, const std::string& name,
   };
   if (name == "nccl" && !options.device.is_cuda())
     refuse("NCCL moves GPU tensors only; use --device cuda, or --backend mpi");
-  if (name == "nccl" && gpu_count < placement.local_world_size) {
-    refuse(ranks(placement.local_world_size) + " on this machine need as many GPUs, it has " +
-           std::to_string(gpu_count) + "; use fewer ranks, or --backend mpi, which lets ranks share a GPU");
-  }
+  if (name == "nccl" && gpu_count < placement.local_world_size) check_sharing(options, gpu_count, refuse);
   if (name == "gloo" && options.reduction_order == ReductionOrder::kTree)
     refuse("Gloo adds in its own order, which is pytorch's; use --reduction-order pytorch, or --backend tcp");
   if (name == "shm" && !options.device.is_cpu())
@@ -54,7 +71,9 @@ void check_possible(const CommunicatorOptions& options, const std::string& name,
 void require_same_choice(const CommunicatorOptions& options, const char* backend,
                          Communicator& communicator) {
   const std::string device = options.device.is_cuda() ? "cuda" : "cpu";
-  const std::string difference = find_disagreement({{"backend", backend}, {"device", device}}, communicator);
+  KeyValues choice = {{"backend", backend}, {"device", device}};
+  if (choice.front().second == "nccl") choice.emplace_back("NCCL", nccl_version_text(options.nccl_version));
+  const std::string difference = find_disagreement(choice, communicator);
   if (!difference.empty()) throw std::invalid_argument("the ranks do not agree: " + difference);
 }
 
@@ -109,7 +128,16 @@ CommunicatorPtr create_tcp(const CommunicatorOptions& options) {
 CommunicatorPtr create_nccl(const CommunicatorOptions& options) {
   const CommunicatorPtr host = create_host_communicator(options);
   require_same_choice(options, "nccl", *host);
-  return create_nccl_communicator(host, options.device, options.timeout);
+  if (c10::cuda::device_count() < options.placement.local_world_size)
+    warn(options, "ranks share GPUs under NCCL, which is experimental: " + prepare_nccl_to_share_gpus());
+  NcclOptions nccl;
+  nccl.device = options.device;
+  nccl.timeout = options.timeout;
+  nccl.order =
+      options.reduction_order == ReductionOrder::kTree ? ReductionOrder::kTree : ReductionOrder::kFast;
+  nccl.memory = options.share_gpus && options.nccl_memory == "auto" ? "ordinary" : options.nccl_memory;
+  nccl.warn = [options](const std::string& line) { warn(options, line); };
+  return create_nccl_communicator(host, std::move(nccl));
 }
 
 struct Backend {
@@ -130,6 +158,10 @@ BackendChoice choose_automatically(const CommunicatorOptions& options, int gpu_c
   const Placement& placement = options.placement;
   if (options.device.is_cuda() && gpu_count >= placement.local_world_size) {
     return {"nccl", "each rank has a GPU of its own"};
+  }
+  if (options.device.is_cuda() && options.share_gpus) {
+    return {"nccl",
+            ranks(placement.local_world_size) + " are to share " + std::to_string(gpu_count) + " GPU(s)"};
   }
   const std::string shared = options.device.is_cuda() ? ranks(placement.local_world_size) + " share " +
                                                             std::to_string(gpu_count) + " GPU(s), and "

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "comm/communicator.h"
+#include "comm/nccl_library.h"
 #include "comm/placement.h"
 
 namespace lockstep {
@@ -16,11 +17,14 @@ namespace lockstep {
 struct CommunicatorOptions {
   Placement placement = read_placement();
   std::string backend = "auto";  // auto, nccl, shm, tcp, mpi, gloo or threads (one rank only)
-  ReductionOrder reduction_order = ReductionOrder::kPytorch;     // nccl: kFast whatever is asked for
+  ReductionOrder reduction_order = ReductionOrder::kPytorch;     // nccl: kTree, and kFast for the others
   at::Device device = at::kCPU;                                  // where the tensors that matter live
   std::chrono::milliseconds timeout = std::chrono::minutes(10);  // of every wait for another rank
   // Called on rank 0 where `auto` has to take the next best path; by default a line on standard error.
   std::function<void(const std::string& line)> warn;
+  bool share_gpus = false;           // nccl although ranks share a GPU
+  std::string nccl_memory = "auto";  // of allocate() there: comm/nccl_memory.h
+  int nccl_version = lockstep::nccl_version();
   std::string master_addr;  // gloo's rendezvous; empty: MASTER_ADDR
   int master_port = 0;      // 0: MASTER_PORT
 };
@@ -31,9 +35,10 @@ struct BackendChoice {
 };
 
 // What `options.backend` comes down to on a machine with `gpu_count` GPUs. `auto` takes NCCL where every
-// local rank has a GPU of its own; shared memory where all ranks are on one machine; where an MPI launcher
-// started us, else, sockets of our own between machines and MPI within one; else Gloo over a TCP store.
-// Throws std::invalid_argument for an unknown name, or one that cannot work here, saying why.
+// local rank has a GPU of its own, or share_gpus says that it need not; shared memory where all ranks are on
+// one machine; where an MPI launcher started us, else, sockets of our own between machines and MPI within
+// one; else Gloo over a TCP store. Throws std::invalid_argument for an unknown name, or one that cannot work
+// here, saying why.
 BackendChoice choose_backend(const CommunicatorOptions& options, int gpu_count);
 
 // Joins the other ranks; every rank calls it. Throws std::invalid_argument for options that cannot work (exit

@@ -1,35 +1,24 @@
-// Reviewed call by call against nccl.h 2.28; docs/gpu.md has the table. The communicator is non-blocking
-// (config.blocking = 0): every NCCL call may answer ncclInProgress and is polled to its end with
-// ncclCommGetAsyncError before an event is recorded, since otherwise the event would precede the kernel.
 #include "comm/nccl_communicator.h"
 
-#include <ATen/cuda/CUDAEvent.h>
-#include <c10/cuda/CUDACachingAllocator.h>
+#include <ATen/ops/full.h>
+#include <c10/cuda/CUDAFunctions.h>
 #include <c10/cuda/CUDAGuard.h>
-#include <c10/cuda/CUDAStream.h>
-#include <nccl.h>
-
-#include <ATen/ops/empty.h>
+#include <cuda_runtime_api.h>
 
 #include <atomic>
-#include <condition_variable>
-#include <cstring>
-#include <deque>
-#include <mutex>
-#include <optional>
+#include <bit>
 #include <stdexcept>
-#include <thread>
+#include <utility>
 
-#include "comm/errors.h"
+#include "comm/nccl_library.h"
+#include "comm/nccl_memory.h"
+#include "comm/nccl_session.h"
 #include "comm/reduction.h"
+#include "comm/sum_rows.h"
+#include "comm/tree_exchange.h"
 
 namespace lockstep {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-constexpr auto kPollInterval = std::chrono::microseconds(50);
-constexpr auto kWatchInterval = std::chrono::milliseconds(100);
 
 ncclDataType_t to_nccl(at::ScalarType dtype) {
   switch (dtype) {
@@ -64,111 +53,106 @@ ncclRedOp_t to_nccl(ReduceOp op) {
   throw std::logic_error("unknown ReduceOp");
 }
 
-// What the training thread and the watchdog share about one collective.
-struct Flight {
-  std::string collective;
-  Clock::time_point started;
-  at::cuda::CUDAEvent done;
-};
+std::size_t count_of(const at::Tensor& tensor) {
+  return static_cast<std::size_t>(tensor.numel());
+}
 
-class NcclCommunicator;
+// Empty tensors have no storage to be on a device, but a device they have.
+bool is_ours(const at::Tensor& tensor) {
+  return tensor.defined() && tensor.is_cuda();
+}
 
-class NcclWork final : public Work {
- public:
-  NcclWork(std::shared_ptr<Flight> flight, NcclCommunicator& communicator)
-      : flight_(std::move(flight)), communicator_(communicator) {}
-  void wait() override;
-  bool is_completed() const override {
-    try {
-      return flight_->done.query();
-    } catch (const std::exception&) {
-      return true;  // the device failed, and with it the collective; wait() tells
-    }
-  }
-
- private:
-  std::shared_ptr<Flight> flight_;
-  NcclCommunicator& communicator_;
-};
+// What a call of the loaded library is, or an exception that names it.
+template <typename Function>
+Function find_call(const char* name) {
+  void* function = find_nccl_function(name);
+  if (function == nullptr) throw std::invalid_argument(std::string("the loaded NCCL has no ") + name);
+  return reinterpret_cast<Function>(function);
+}
 
 class NcclCommunicator final : public Communicator {
  public:
-  NcclCommunicator(CommunicatorPtr host, at::Device device, std::chrono::milliseconds timeout)
-      : host_(std::move(host)),
-        device_(device),
-        timeout_(timeout),
-        stream_(c10::cuda::getStreamFromPool(/*isHighPriority=*/true, device.index())) {
-    const c10::cuda::CUDAGuard guard(device_);
-    ncclUniqueId id{};
-    if (host_->rank() == 0) check(ncclGetUniqueId(&id), "ncclGetUniqueId");
-    at::Tensor bytes =
-        at::empty({static_cast<std::int64_t>(sizeof id)}, at::TensorOptions().dtype(at::kByte));
-    std::memcpy(bytes.data_ptr(), &id, sizeof id);
-    host_->broadcast(bytes, 0)->wait();
-    std::memcpy(&id, bytes.data_ptr(), sizeof id);
-
-    ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
-    config.blocking = 0;
-    const std::scoped_lock lock(mutex_);
-    const ncclResult_t started =
-        ncclCommInitRankConfig(&comm_, host_->world_size(), id, host_->rank(), &config);
-    if (started != ncclSuccess && started != ncclInProgress) check(started, "ncclCommInitRankConfig");
-    poll_until_done("ncclCommInitRankConfig");
-    watchdog_ = std::thread([this] { watch(); });
+  NcclCommunicator(CommunicatorPtr host, NcclOptions options)
+      : host_(std::move(host)), order_(options.order), session_(*host_, options.device, options.timeout) {
+    NcclMemoryChoice choice = choose_nccl_memory(options.memory, nccl_version());
+    if (world_size() == 1) choice = {};  // there is nobody to move it to
+    memory_ = std::make_shared<NcclMemory>(choice, memory_calls(choice.kind), std::move(options.warn));
   }
 
-  // Does not communicate: without shutdown() the communicator is aborted, which is local.
-  ~NcclCommunicator() override {
-    stop_watchdog();
-    const std::scoped_lock lock(mutex_);
-    abort_locked("the communicator was destroyed");
-  }
+  ~NcclCommunicator() override { memory_->drop(); }
 
   int rank() const override { return host_->rank(); }
   int world_size() const override { return host_->world_size(); }
   std::string backend() const override { return "nccl"; }
-  ReductionOrder reduction_order() const override { return ReductionOrder::kFast; }
+  ReductionOrder reduction_order() const override { return order_; }
+
+  at::Tensor allocate(at::IntArrayRef sizes, const at::TensorOptions& options) override {
+    if (!options.device().is_cuda()) return host_->allocate(sizes, options);
+    return memory_->allocate(sizes, options);
+  }
 
   WorkPtr all_reduce(at::Tensor tensor, ReduceOp op) override {
-    if (!tensor.defined() || !tensor.is_cuda()) return host_->all_reduce(std::move(tensor), op);
+    if (!is_ours(tensor)) return host_->all_reduce(std::move(tensor), op);
     check_collective_tensor(tensor, "all_reduce");
     count_bytes(2 * tensor.nbytes() * peers() / static_cast<std::size_t>(world_size()));
-    return launch("all_reduce", tensor, {tensor}, [&](cudaStream_t stream) {
-      return ncclAllReduce(tensor.data_ptr(), tensor.data_ptr(), static_cast<std::size_t>(tensor.numel()),
-                           to_nccl(tensor.scalar_type()), to_nccl(op), comm_, stream);
+    return session_.launch("all_reduce", tensor, {tensor}, [&] {
+      if (order_ == ReductionOrder::kTree && order_matters(tensor, op)) return add_up_in_tree(tensor);
+      reduce(tensor, tensor, op);
+    });
+  }
+
+  // Where K is a power of two, a rank's K rows are a subtree of the tree over all of them.
+  WorkPtr all_reduce_rows(at::Tensor output, at::Tensor rows, ReductionOrder order) override {
+    check_rows(output, rows, "all_reduce_rows");
+    const bool subtree =
+        order == ReductionOrder::kTree && std::has_single_bit(static_cast<std::uint64_t>(rows.size(0)));
+    if (!is_ours(rows) || !subtree || world_size() == 1)
+      return Communicator::all_reduce_rows(std::move(output), std::move(rows), order);
+    count_bytes(2 * output.nbytes() * peers() / static_cast<std::size_t>(world_size()));
+    return session_.launch("all_reduce_rows", rows, {output, rows}, [&] {
+      sum_rows_in_place(rows);
+      const at::Tensor sum = rows[0];
+      if (!order_matters(sum, ReduceOp::kSum)) return reduce(sum, output, ReduceOp::kSum);
+      add_up_in_tree(sum);
+      if (sum.data_ptr() != output.data_ptr()) output.copy_(sum);
     });
   }
 
   WorkPtr reduce_scatter(at::Tensor output, at::Tensor input, ReduceOp op) override {
-    if (!output.defined() || !output.is_cuda())
-      return host_->reduce_scatter(std::move(output), std::move(input), op);
+    if (!is_ours(output)) return host_->reduce_scatter(std::move(output), std::move(input), op);
     check_collective_blocks(output, input, world_size(), "reduce_scatter");
     count_bytes(output.nbytes() * peers());
-    return launch("reduce_scatter", input, {output, input}, [&](cudaStream_t stream) {
-      return ncclReduceScatter(input.data_ptr(), output.data_ptr(), static_cast<std::size_t>(output.numel()),
-                               to_nccl(output.scalar_type()), to_nccl(op), comm_, stream);
+    return session_.launch("reduce_scatter", input, {output, input}, [&] {
+      if (order_ == ReductionOrder::kTree && order_matters(input, op)) {
+        TreeExchange exchange(input, rank(), world_size(), output.numel());
+        scatter(exchange);
+        output.view({-1}).copy_(exchange.sum());
+        return;
+      }
+      session_.enqueue([&](ncclComm_t comm, cudaStream_t stream) {
+        return ncclReduceScatter(input.data_ptr(), output.data_ptr(), count_of(output),
+                                 to_nccl(output.scalar_type()), to_nccl(op), comm, stream);
+      });
     });
   }
 
   WorkPtr all_gather(at::Tensor output, at::Tensor input) override {
-    if (!output.defined() || !output.is_cuda()) return host_->all_gather(std::move(output), std::move(input));
+    if (!is_ours(output)) return host_->all_gather(std::move(output), std::move(input));
     check_collective_blocks(input, output, world_size(), "all_gather");
     count_bytes(input.nbytes() * peers());
-    return launch("all_gather", output, {output, input}, [&](cudaStream_t stream) {
-      return ncclAllGather(input.data_ptr(), output.data_ptr(), static_cast<std::size_t>(input.numel()),
-                           to_nccl(input.scalar_type()), comm_, stream);
-    });
+    return session_.launch("all_gather", output, {output, input}, [&] { gather(output, input); });
   }
 
   WorkPtr broadcast(at::Tensor tensor, int root) override {
-    if (!tensor.defined() || !tensor.is_cuda()) return host_->broadcast(std::move(tensor), root);
+    if (!is_ours(tensor)) return host_->broadcast(std::move(tensor), root);
     check_collective_tensor(tensor, "broadcast");
-    if (root < 0 || root >= world_size())
-      throw std::invalid_argument("broadcast from a rank that does not exist");
+    check_root(root, world_size());
     if (rank() == root) count_bytes(tensor.nbytes());
-    return launch("broadcast", tensor, {tensor}, [&](cudaStream_t stream) {
-      return ncclBroadcast(tensor.data_ptr(), tensor.data_ptr(), static_cast<std::size_t>(tensor.numel()),
-                           to_nccl(tensor.scalar_type()), root, comm_, stream);
+    return session_.launch("broadcast", tensor, {tensor}, [&] {
+      session_.enqueue([&](ncclComm_t comm, cudaStream_t stream) {
+        return ncclBroadcast(tensor.data_ptr(), tensor.data_ptr(), count_of(tensor),
+                             to_nccl(tensor.scalar_type()), root, comm, stream);
+      });
     });
   }
 
@@ -193,8 +177,7 @@ class NcclCommunicator final : public Communicator {
   }
 
   void barrier() override {
-    stream_.synchronize();
-    throw_if_failed();
+    session_.synchronize();
     host_->barrier();
   }
 
@@ -204,168 +187,137 @@ class NcclCommunicator final : public Communicator {
 
   void shutdown() override {
     barrier();
-    stop_watchdog();
-    {
-      const std::scoped_lock lock(mutex_);
-      if (comm_ != nullptr) {
-        const ncclResult_t result = ncclCommFinalize(comm_);
-        if (result != ncclSuccess && result != ncclInProgress) check(result, "ncclCommFinalize");
-        poll_until_done("ncclCommFinalize");
-        check(ncclCommDestroy(comm_), "ncclCommDestroy");
-        comm_ = nullptr;
-      }
-    }
+    memory_->close();
+    session_.shutdown();
     host_->shutdown();
   }
 
   void abort(const std::string& reason) noexcept override {
-    {
-      const std::scoped_lock lock(mutex_);
-      abort_locked(reason);
-    }
+    session_.abort(reason);
     host_->abort(reason);
-  }
-
-  void throw_if_failed() {
-    const std::scoped_lock lock(mutex_);
-    throw_if_failed_locked();
   }
 
  private:
   std::size_t peers() const { return static_cast<std::size_t>(world_size() - 1); }
   void count_bytes(std::size_t bytes) { bytes_sent_ += static_cast<std::int64_t>(bytes); }
 
-  // Queues one collective behind what the current stream has queued. `tensors` are told to the allocator, so
-  // that their memory is not handed out again before our stream is done with it.
-  template <typename Start>
-  WorkPtr launch(const char* name, const at::Tensor& described, std::initializer_list<at::Tensor> tensors,
-                 Start start) {
-    const c10::cuda::CUDAGuard guard(device_);
-    const std::scoped_lock lock(mutex_);
-    throw_if_failed_locked();
-    auto flight = std::make_shared<Flight>();
-    flight->collective = describe_collective(name, sequence_++, described.scalar_type(), described.numel());
-    flight->started = Clock::now();
-    at::cuda::CUDAEvent ready;
-    ready.record(c10::cuda::getCurrentCUDAStream(device_.index()));
-    ready.block(stream_);
-    const ncclResult_t result = start(stream_.stream());
-    if (result != ncclSuccess && result != ncclInProgress) check(result, flight->collective);
-    poll_until_done(flight->collective);
-    flight->done.record(stream_);
-    for (const at::Tensor& tensor : tensors) {
-      c10::cuda::CUDACachingAllocator::recordStream(tensor.storage().data_ptr(), stream_);
-    }
-    flights_.push_back(flight);
-    return std::make_shared<NcclWork>(std::move(flight), *this);
+  // A sum of two, of integers, a maximum: the same in every order.
+  bool order_matters(const at::Tensor& tensor, ReduceOp op) const {
+    return op == ReduceOp::kSum && world_size() > 2 && tensor.is_floating_point() && tensor.numel() > 0;
   }
 
-  // Must be called with mutex_ held.
-  void poll_until_done(const std::string& what) {
-    const auto deadline = Clock::now() + timeout_;
-    while (true) {
-      ncclResult_t state = ncclSuccess;
-      check(ncclCommGetAsyncError(comm_, &state), "ncclCommGetAsyncError");
-      if (state == ncclSuccess) return;
-      if (state != ncclInProgress) check(state, what);
-      if (Clock::now() > deadline) {
-        const std::string reason = what + " timed out after " + seconds() + " s";
-        abort_locked(reason);
-        throw CommError("rank " + std::to_string(rank()) + ": " + reason, CommError::kUnknownPeer, what);
+  // What follows is for the body of a launch.
+  void reduce(const at::Tensor& input, const at::Tensor& output, ReduceOp op) {
+    session_.enqueue([&](ncclComm_t comm, cudaStream_t stream) {
+      return ncclAllReduce(input.data_ptr(), output.data_ptr(), count_of(input), to_nccl(input.scalar_type()),
+                           to_nccl(op), comm, stream);
+    });
+  }
+
+  void gather(const at::Tensor& output, const at::Tensor& input) {
+    session_.enqueue([&](ncclComm_t comm, cudaStream_t stream) {
+      return ncclAllGather(input.data_ptr(), output.data_ptr(), count_of(input), to_nccl(input.scalar_type()),
+                           comm, stream);
+    });
+  }
+
+  // Everybody's pieces to where they are added up; and adds up this rank's.
+  void scatter(TreeExchange& exchange) {
+    session_.enqueue([&](ncclComm_t comm, cudaStream_t stream) {
+      for (int hop = 1; hop < world_size(); ++hop) {
+        const int to = (rank() + hop) % world_size();
+        const int from = (rank() + world_size() - hop) % world_size();
+        const at::Tensor sent = exchange.piece(to);
+        const at::Tensor received = exchange.place(from);
+        ncclResult_t result = ncclSuccess;
+        if (sent.numel() > 0)
+          result = ncclSend(sent.data_ptr(), count_of(sent), to_nccl(sent.scalar_type()), to, comm, stream);
+        if (is_accepted(result) && received.numel() > 0) {
+          result = ncclRecv(received.data_ptr(), count_of(received), to_nccl(received.scalar_type()), from,
+                            comm, stream);
+        }
+        if (!is_accepted(result)) return result;
       }
-      std::this_thread::sleep_for(kPollInterval);
-    }
+      return ncclSuccess;
+    });
+    exchange.add_up();
   }
 
-  void check(ncclResult_t result, const std::string& what) {
-    if (result == ncclSuccess) return;
-    const char* detail = ncclGetLastError(comm_);
-    const std::string reason = what + ": " + ncclGetErrorString(result) +
-                               (detail != nullptr && *detail != '\0' ? std::string(" (") + detail + ")" : "");
-    abort_locked(reason);
-    throw CommError("rank " + std::to_string(rank()) + ": " + reason, CommError::kUnknownPeer, what);
+  void add_up_in_tree(const at::Tensor& tensor) {
+    TreeExchange exchange(tensor, rank(), world_size());
+    scatter(exchange);
+    exchange.prepare_to_gather();
+    gather(exchange.gathered(), exchange.sum());
+    exchange.finish();
   }
 
-  void throw_if_failed_locked() const {
-    if (!failure_.empty()) throw CommError("rank " + std::to_string(host_->rank()) + ": " + failure_);
-    if (comm_ == nullptr)
-      throw CommError("rank " + std::to_string(host_->rank()) + ": the NCCL communicator was shut down");
+  NcclMemoryCalls memory_calls(NcclMemoryKind kind) {
+    NcclMemoryCalls calls;
+    calls.all_ranks = [this](bool mine) {
+      const at::Tensor all = at::full({1}, mine ? 1 : 0, at::TensorOptions().dtype(at::kInt));
+      host_->all_reduce(all, ReduceOp::kMin)->wait();
+      return *all.const_data_ptr<int>() == 1;
+    };
+    if (kind == NcclMemoryKind::kOrdinary) return calls;
+    calls.allocate = [device = session_.device(), call = find_call<decltype(&ncclMemAlloc)>("ncclMemAlloc")](
+                         void** data, std::size_t bytes) {
+      const c10::cuda::CUDAGuard guard(device);
+      const ncclResult_t result = call(data, bytes);
+      if (result != ncclSuccess) (void)cudaGetLastError();  // it was NCCL's, and is dealt with
+      return static_cast<int>(result);
+    };
+    calls.free = [device = session_.device(),
+                  call = find_call<decltype(&ncclMemFree)>("ncclMemFree")](void* data) {
+      const c10::cuda::CUDAGuard guard(device);
+      return static_cast<int>(call(data));
+    };
+    calls.wait_for_device = [device = session_.device()] {
+      const c10::cuda::CUDAGuard guard(device);
+      c10::cuda::device_synchronize();
+    };
+    calls.add_buffer = [this, call = find_call<decltype(&ncclCommRegister)>("ncclCommRegister")](
+                           void* data, std::size_t bytes, void** handle) {
+      return static_cast<int>(session_.alone("ncclCommRegister", [&](ncclComm_t comm, cudaStream_t) {
+        return call(comm, data, bytes, handle);
+      }));
+    };
+    calls.remove_buffer =
+        [this, call = find_call<decltype(&ncclCommDeregister)>("ncclCommDeregister")](void* handle) {
+          return static_cast<int>(session_.alone(
+              "ncclCommDeregister", [&](ncclComm_t comm, cudaStream_t) { return call(comm, handle); }));
+        };
+    if (kind == NcclMemoryKind::kSymmetric) add_window_calls(calls);
+    return calls;
   }
 
-  void abort_locked(const std::string& reason) noexcept {
-    if (comm_ == nullptr) return;
-    if (failure_.empty()) failure_ = reason;
-    ncclCommAbort(comm_);
-    comm_ = nullptr;
-  }
-
-  std::string seconds() const {
-    return std::to_string(std::chrono::duration_cast<std::chrono::seconds>(timeout_).count());
-  }
-
-  void watch() {
-    const c10::cuda::CUDAGuard guard(device_);
-    std::unique_lock lock(mutex_);
-    while (!stopping_) {
-      wake_.wait_for(lock, kWatchInterval, [this] { return stopping_; });
-      if (stopping_ || comm_ == nullptr) continue;
-      try {
-        look_for_failures_locked();
-      } catch (const std::exception& error) {  // the device failed: querying an event throws then
-        abort_locked(error.what());
-      }
-    }
-  }
-
-  void look_for_failures_locked() {
-    ncclResult_t state = ncclSuccess;
-    const ncclResult_t asked = ncclCommGetAsyncError(comm_, &state);
-    if (asked != ncclSuccess || (state != ncclSuccess && state != ncclInProgress)) {
-      abort_locked(std::string("asynchronous NCCL error: ") +
-                   ncclGetErrorString(asked != ncclSuccess ? asked : state));
-      return;
-    }
-    while (!flights_.empty() && flights_.front()->done.query()) flights_.pop_front();
-    if (!flights_.empty() && Clock::now() - flights_.front()->started > timeout_) {
-      abort_locked(flights_.front()->collective + " timed out after " + seconds() + " s: a peer is missing");
-    }
-  }
-
-  void stop_watchdog() {
-    {
-      const std::scoped_lock lock(mutex_);
-      stopping_ = true;
-    }
-    wake_.notify_all();
-    if (watchdog_.joinable()) watchdog_.join();
+  // ncclWindow_t is a pointer that headers before 2.27 lack.
+  void add_window_calls(NcclMemoryCalls& calls) {
+    constexpr int kCollectivelySymmetric = 1;  // NCCL_WIN_COLL_SYMMETRIC
+    using Register = ncclResult_t (*)(ncclComm_t, void*, std::size_t, void**, int);
+    using Deregister = ncclResult_t (*)(ncclComm_t, void*);
+    calls.add_window = [this, call = find_call<Register>("ncclCommWindowRegister")](
+                           void* data, std::size_t bytes, void** handle) {
+      return static_cast<int>(session_.alone("ncclCommWindowRegister", [&](ncclComm_t comm, cudaStream_t) {
+        return call(comm, data, bytes, handle, kCollectivelySymmetric);
+      }));
+    };
+    calls.remove_window = [this, call = find_call<Deregister>("ncclCommWindowDeregister")](void* handle) {
+      return static_cast<int>(session_.alone(
+          "ncclCommWindowDeregister", [&](ncclComm_t comm, cudaStream_t) { return call(comm, handle); }));
+    };
   }
 
   CommunicatorPtr host_;
-  const at::Device device_;
-  const std::chrono::milliseconds timeout_;
-  c10::cuda::CUDAStream stream_;
+  const ReductionOrder order_;
   std::atomic<std::int64_t> bytes_sent_{0};
-
-  std::mutex mutex_;  // guards everything below: NCCL calls on one communicator must not run side by side
-  std::condition_variable wake_;
-  ncclComm_t comm_ = nullptr;
-  std::uint64_t sequence_ = 0;
-  std::deque<std::shared_ptr<Flight>> flights_;  // oldest first; each is done no later than the one after it
-  std::string failure_;
-  bool stopping_ = false;
-  std::thread watchdog_;
+  NcclSession session_;
+  std::shared_ptr<NcclMemory> memory_;  // dropped before the session goes; tensors may keep it
 };
-
-void NcclWork::wait() {
-  communicator_.throw_if_failed();
-  flight_->done.block(c10::cuda::getCurrentCUDAStream(flight_->done.device_index()));
-}
 
 }  // namespace
 
-CommunicatorPtr create_nccl_communicator(CommunicatorPtr host, at::Device device,
-                                         std::chrono::milliseconds timeout) {
-  return std::make_shared<NcclCommunicator>(std::move(host), device, timeout);
+CommunicatorPtr create_nccl_communicator(CommunicatorPtr host, NcclOptions options) {
+  return std::make_shared<NcclCommunicator>(std::move(host), std::move(options));
 }
 
 }  // namespace lockstep

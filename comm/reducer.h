@@ -88,8 +88,8 @@ class Reducer {
   void end_join();
 
   // Whether the averages may be left to visit_shards(): over shared memory, and where a reduce-scatter of a
-  // bucket has the bits of its all-reduce (order kFast, or a RingCommunicator) and nothing is in its way (a
-  // hook, unused parameters, several logical ranks, a parameter that is not contiguous).
+  // bucket has the bits of its all-reduce (order kFast or kTree, or a RingCommunicator) and nothing is in its
+  // way (a hook, unused parameters, several logical ranks, a parameter that is not contiguous).
   bool can_defer() const;
   // Whether gradients are averaged where they lie, in shared memory.
   bool shares_memory() const;

@@ -13,10 +13,13 @@ namespace lockstep {
 
 bool Reducer::State::can_scatter() const {
   if (shared || parked || options.hook || used || logical_ranks() > 1) return false;
-  const bool any_order = communicator->reduction_order() == ReductionOrder::kFast;
+  const ReductionOrder order = communicator->reduction_order();
+  const bool any_order = order == ReductionOrder::kFast;
   // One logical rank a rank fixes the order of sums where the communicator does not.
   if (any_order && options.logical_ranks > 0) return false;
-  if (!any_order && dynamic_cast<const RingCommunicator*>(communicator.get()) == nullptr) return false;
+  // In order kTree an element's sum does not depend on where it lies.
+  const bool any_place = any_order || order == ReductionOrder::kTree;
+  if (!any_place && dynamic_cast<const RingCommunicator*>(communicator.get()) == nullptr) return false;
   return std::all_of(parameters.begin(), parameters.end(),
                      [](const at::Tensor& parameter) { return parameter.is_non_overlapping_and_dense(); });
 }

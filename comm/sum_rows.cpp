@@ -3,7 +3,6 @@
 #include <ATen/ops/add.h>
 #include <c10/core/ScalarType.h>
 
-#include <bit>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -13,17 +12,6 @@
 #include "comm/reduction.h"
 
 namespace lockstep {
-namespace {
-
-// Rows [begin, end) as a balanced tree: split at the largest power of two below their number, as
-// fold_inputs() does.
-at::Tensor tree_sum(const at::Tensor& rows, std::int64_t begin, std::int64_t end) {
-  if (end - begin == 1) return rows[begin];
-  const auto half = static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(end - begin - 1)));
-  return at::add(tree_sum(rows, begin, begin + half), tree_sum(rows, begin + half, end));
-}
-
-}  // namespace
 
 void sum_rows(at::Tensor output, const at::Tensor& rows, ReductionOrder order) {
   if (!rows.is_cpu()) return sum_rows_by_operators(std::move(output), rows, order);
@@ -40,7 +28,9 @@ void sum_rows(at::Tensor output, const at::Tensor& rows, ReductionOrder order) {
 void sum_rows_by_operators(at::Tensor output, const at::Tensor& rows, ReductionOrder order) {
   const std::int64_t world_size = rows.size(0);
   if (order == ReductionOrder::kTree) {
-    output.copy_(tree_sum(rows, 0, world_size));
+    const at::Tensor sums = rows.clone();
+    sum_rows_in_place(sums);
+    output.copy_(sums[0]);
     return;
   }
   const RingChunks chunks =
@@ -52,6 +42,16 @@ void sum_rows_by_operators(at::Tensor output, const at::Tensor& rows, ReductionO
     for (std::int64_t hop = 2; hop <= world_size; ++hop)
       sum = at::add(sum, part[(chunk + 2 * world_size - hop) % world_size]);
     output.narrow(0, begin, part.size(1)).copy_(sum);
+  }
+}
+
+// At distance d every other row of those that are sums of d takes its neighbour in: (0 1) (2 3) (4 5) 6, then
+// (0 .. 3) (4 .. 6), then all. A list of ranks is thereby split at the largest power of two below its length.
+void sum_rows_in_place(const at::Tensor& rows) {
+  const std::int64_t count = rows.size(0);
+  for (std::int64_t distance = 1; distance < count; distance *= 2) {
+    at::Tensor into = rows.slice(0, 0, count - distance, 2 * distance);
+    into.add_(rows.slice(0, distance, count, 2 * distance));
   }
 }
 

@@ -12,6 +12,9 @@ namespace lockstep {
 void sum_rows(at::Tensor output, const at::Tensor& rows, ReductionOrder order);
 // The same by LibTorch's operators, which is what sum_rows() does on a GPU.
 void sum_rows_by_operators(at::Tensor output, const at::Tensor& rows, ReductionOrder order);
+// Row 0 becomes the sum of all rows in order kTree, on any device, with one operator for each level of the
+// tree; what the other rows hold afterwards is undefined. Rows need not lie side by side.
+void sum_rows_in_place(const at::Tensor& rows);
 
 // Throws std::invalid_argument, naming `collective`, unless `rows` is (K, n) with K >= 1 and `output` (n), of
 // one dtype and device, both dense and contiguous.

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "comm/nccl_library.h"
 #include "sampler/ceil_div.h"
 #include "sampler/data_error.h"
 #include "trainer/bill/ranks_saving.h"
@@ -174,6 +175,10 @@ RunReporter::RunReporter(const RunDir& run_dir, RunFacts facts)
   start.gpu_type = tariff.gpu_type;
   start.budget = state_->facts.config.budget;
   start.versions = {{"lockstep", LOCKSTEP_VERSION}, {"torch", TORCH_VERSION}};
+  if (start.backend == "nccl") {
+    start.versions.emplace_back("nccl", nccl_version_text(nccl_version()));
+    start.nccl_environment = nccl_environment();
+  }
   state_->metrics.write(start);
   if (state_->restart) {
     state_->metrics.write(EventRecord{"restart", start.step, std::nullopt, std::nullopt, std::nullopt,

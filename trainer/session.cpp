@@ -15,6 +15,8 @@
 
 #include "comm/agreement.h"
 #include "comm/backend.h"
+#include "comm/cuda_device.h"
+#include "comm/nccl_library.h"
 #include "comm/sync_batch_norm.h"
 #include "sampler/data_error.h"
 #include "trainer/config/config_file.h"
@@ -40,18 +42,6 @@
 namespace lockstep {
 namespace {
 
-// GPU `local_rank`, or one that several ranks share where there are fewer.
-at::Device choose_device(const std::string& asked_for, const Placement& placement) {
-  if (asked_for == "cpu") return at::kCPU;
-  const int gpus = c10::cuda::device_count();
-  if (gpus == 0) {
-    if (asked_for == "auto") return at::kCPU;
-    throw std::invalid_argument(
-        "--device cuda: this machine has no GPU that CUDA can use; use --device cpu (or auto)");
-  }
-  return {at::kCUDA, static_cast<at::DeviceIndex>(placement.local_rank % gpus)};
-}
-
 int choose_num_threads(const TrainConfig& config, const Placement& placement) {
   if (config.num_threads > 0) return config.num_threads;
   if (config.logical_world_size > 0) return 1;  // the same whatever the number of ranks
@@ -70,11 +60,12 @@ CommunicatorOptions communicator_options(const TrainConfig& config, const Placem
   CommunicatorOptions options;
   options.placement = placement;
   options.backend = config.backend;
+  options.share_gpus = config.share_gpus;
+  options.nccl_memory = config.nccl_memory;
   options.device = device;
   options.timeout = std::chrono::milliseconds(static_cast<std::int64_t>(config.timeout_s * 1000.0));
   options.master_addr = config.master_addr;
   options.master_port = config.master_port;
-  // `auto` comes to fast with nccl, which takes no notice of it.
   options.reduction_order = parse_reduction_order(order_of(config));
   return options;
 }
@@ -82,10 +73,12 @@ CommunicatorOptions communicator_options(const TrainConfig& config, const Placem
 // What `auto` came down to, for config.toml and the metrics.
 TrainConfig resolve(TrainConfig config, const Communicator& communicator, at::Device device) {
   const bool nccl = communicator.backend() == "nccl";
-  const bool ordered = config.reduction_order == "pytorch" || config.reduction_order == "tree";
-  if (nccl && ordered && config.logical_world_size == 0 && communicator.world_size() > 2) {
-    throw AgreedStop(ExitCode::kUsage, "--reduction-order " + config.reduction_order +
-                                           ": NCCL adds in an order of its own; use fast, or --backend mpi");
+  if (nccl && config.reduction_order == "pytorch" && config.logical_world_size == 0 &&
+      communicator.world_size() > 2) {
+    throw AgreedStop(
+        ExitCode::kUsage,
+        "--reduction-order pytorch: that is the CPU's; on GPUs PyTorch has NCCL's order, which is "
+        "fast here, or use tree, or --backend mpi");
   }
   if (nccl && config.reduction_order == "pytorch" && config.logical_world_size > 0) {
     throw AgreedStop(
@@ -95,10 +88,19 @@ TrainConfig resolve(TrainConfig config, const Communicator& communicator, at::De
   if (config.reduction_order == "auto")
     config.reduction_order = nccl && config.logical_world_size == 0 ? "fast" : order_of(config);
   if (communicator.backend() != "threads") config.backend = communicator.backend();
+  if (config.backend != "nccl") config.share_gpus = false;  // there are no GPUs
   config.device = device.is_cuda() ? "cuda" : "cpu";
   config.num_threads = at::get_num_threads();
   config.eval_batch_size = eval_batch_size(config);
   return config;
+}
+
+// For config.toml: what decides the speed and the last bits beside the options.
+std::vector<std::string> nccl_remarks(const TrainConfig& config) {
+  if (config.backend != "nccl") return {};
+  std::vector<std::string> remarks = {"NCCL " + nccl_version_text(nccl_version())};
+  for (const auto& [name, value] : nccl_environment()) remarks.push_back(name + "=" + value);
+  return remarks;
 }
 
 // Rank 0 alone reads checkpoints, since they may lie on its disk only, and sends them round.
@@ -282,7 +284,7 @@ SessionEnd train(const TrainConfig& config, Communicator& communicator, const Co
     folder.start.reset();
   }
   together(communicator, [&] { trainer = std::make_unique<Trainer>(std::move(parts)); });
-  if (communicator.rank() == 0) write_config_file(folder.dir.config_file(), config);
+  if (communicator.rank() == 0) write_config_file(folder.dir.config_file(), config, nccl_remarks(config));
   const ExitCode code = trainer->fit();
   if (code == ExitCode::kBudget) return {code, trainer->budget_message()};
   return {code, code == ExitCode::kPaused ? trainer->pause_message() : ""};

@@ -24,9 +24,19 @@ void append_setting(std::vector<Option<Config>>& options) {
   constexpr double kLongestTimeoutS = 1e6;
   const std::vector<std::string> peers(std::begin(C::kPeers), std::end(C::kPeers));
   const std::vector<Option<C>> rows = {
+      {"device", kRanks, &C::device, "NAME",
+       "Where the ranks compute and what they exchange lies: cpu, or cuda (a GPU for each, or shared where "
+       "there "
+       "are fewer)",
+       one_of({"cpu", "cuda"})},
       {"backend", kRanks, &C::backend, "NAME",
-       "What carries the gradients: auto (the quickest that is possible here), shm, tcp, mpi or gloo",
-       one_of({"auto", "shm", "tcp", "mpi", "gloo"})},
+       "What carries the gradients: auto (the quickest that is possible here), nccl, shm, tcp, mpi or gloo",
+       one_of({"auto", "nccl", "shm", "tcp", "mpi", "gloo"})},
+      {"share-gpus", kRanks, &C::share_gpus, "", "As of lockstep train: nccl although ranks share a GPU",
+       true_or_false()},
+      {"nccl-memory", kRanks, &C::nccl_memory, "NAME",
+       "As of lockstep train: memory of our buffers with nccl",
+       one_of({"auto", "ordinary", "registered", "symmetric"})},
       {"reduction-order", kRanks, &C::reduction_order, "NAME",
        "Order of our sums: pytorch (DDP's bits), tree (the same for any topology) or fast (the quickest)",
        one_of({"pytorch", "tree", "fast"})},
@@ -158,12 +168,17 @@ const std::vector<Option<StepConfig>>& step_options() {
          list_of({"alone", "local", "averaged", "sharded"})},
         {"compare", kWhat, &C::compare, "NAMES",
          "Measured beside us, alternating in the same run: c10d (PyTorch's own Reducer over Gloo, in this "
-         "program) and pytorch (PyTorch DDP over Gloo under torchrun, and its local step; pytorch-ddp: "
-         "without that)",
+         "program), pytorch (PyTorch DDP under torchrun, over Gloo or on GPUs NCCL, and its local step), pytorch-ddp (without "
+         "that) and compile (pytorch, and its DDP under torch.compile)",
          list_of({std::begin(C::kPeers), std::end(C::kPeers)})},
         {"compress", kWhat, &C::compress, "NAME",
          "What gradients travel as, ours and the peers': none (as they are) or fp16",
          one_of({"none", "fp16"})},
+        {"precision", kHow, &C::precision, "NAME",
+         "Ours and PyTorch's: 32-true, or bf16-mixed (autocast to bfloat16)",
+         one_of({"32-true", "bf16-mixed"})},
+        {"channels-last", kHow, &C::channels_last, "",
+         "Images and filters in channels-last memory, ours and PyTorch's", true_or_false()},
         {"rounds", kHow, &C::rounds, "N", "Rounds that are timed; each contender has one turn in each",
          integer_between(1, kMostRounds)},
         {"warmup-rounds", kHow, &C::warmup_rounds, "N", "Rounds before them that are not",
@@ -176,7 +191,7 @@ const std::vector<Option<StepConfig>>& step_options() {
         {"peak-tflops", kHow, &C::peak_tflops, "X",
          "What a rank's device can compute at most, 10^12 operations a second, for the share of it; 0: "
          "measured by a "
-         "product of large float32 matrices, all ranks at once",
+         "product of large matrices, float32 or of --precision, all ranks at once",
          number_not_negative()},
         {"num-threads", kHow, &C::num_threads, "N", "CPU threads per rank, ours and PyTorch's",
          integer_between(1, 4096)},
@@ -203,6 +218,10 @@ void check_contradictions(const CollectiveConfig& config) {
                                 quoted(config.max_bytes) + "; it must be at most that");
   }
   const auto peers = split_list(config.compare);
+  if (config.device == "cuda" && !peers.empty()) {
+    throw std::invalid_argument("--compare " + config.compare +
+                                " with --device cuda: these peers move CPU tensors; leave one of them out");
+  }
   if (config.collective == Collective::kReduceScatter && config.in_place &&
       std::find(peers.begin(), peers.end(), "mpi") != peers.end()) {
     throw std::invalid_argument(
@@ -212,6 +231,15 @@ void check_contradictions(const CollectiveConfig& config) {
 }
 
 void check_contradictions(const StepConfig& config) {
+  const auto peers = split_list(config.compare);
+  const bool c10d = std::find(peers.begin(), peers.end(), "c10d") != peers.end();
+  for (const auto& [asked_for, option] :
+       {std::pair(c10d, "--compare c10d"), std::pair(!config.record_profile.empty(), "--record-profile"),
+        std::pair(!config.replay.empty(), "--replay")}) {
+    if (!asked_for || config.device == "cpu") continue;
+    throw std::invalid_argument(std::string(option) + " with --device " + config.device +
+                                ": it is of the CPU; leave one of them out");
+  }
   if (split_list(config.contenders).empty()) {
     throw std::invalid_argument("--contenders: at least one of alone, local, averaged, sharded is needed");
   }

@@ -6,7 +6,10 @@
 namespace lockstep {
 
 struct BenchSetting {
+  std::string device = "cpu";  // cpu | cuda
   std::string backend = "auto";
+  bool share_gpus = false;           // nccl although ranks share a GPU
+  std::string nccl_memory = "auto";  // of the buckets there
   std::string reduction_order = "pytorch";
   std::string compare;      // peers, with commas between them
   std::string interface;    // network interface of the peers' sockets; empty: see the help

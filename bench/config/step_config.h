@@ -25,13 +25,15 @@ struct StepConfig : BenchSetting {
   int steps = 0;         // timed steps of a turn; 0: the workload's own number
   int settle_steps = 1;  // before them, untimed: a turn begins with the caches another has left
   std::string contenders = "alone,local,averaged,sharded";
-  std::string compress = "none";  // none | fp16: what gradients travel as, ours and the peers'
+  std::string compress = "none";      // none | fp16: what gradients travel as, ours and the peers'
+  std::string precision = "32-true";  // 32-true | bf16-mixed
+  bool channels_last = false;
   int num_threads = 1;
   std::string python;          // interpreter for --compare pytorch; empty: found
   std::string record_profile;  // a file for one rank's gradient-ready times; empty: none
   std::string replay;          // such a file: a contender that sleeps in place of computing; empty: none
 
-  static constexpr const char* kPeers[] = {"c10d", "pytorch", "pytorch-ddp"};
+  static constexpr const char* kPeers[] = {"c10d", "pytorch", "pytorch-ddp", "compile"};
 };
 
 // One model with one input.

@@ -33,8 +33,9 @@ std::unique_ptr<c10d::Reducer> make_reducer(const std::vector<at::Tensor>& param
 }  // namespace
 
 struct C10dStep::State {
-  State(const Workload& workload, const BenchWorld& world)
-      : training(workload, world.rank()), group(make_gloo_process_group(world, "c10d/" + workload.name)) {
+  State(const Workload& workload, const BenchWorld& world, const StepPlace& place)
+      : training(workload, world.rank(), place),
+        group(make_gloo_process_group(world, "c10d/" + workload.name)) {
     auto tensors = training.model->parameters();
     buffers = training.model->buffers();
     tensors.insert(tensors.end(), buffers.begin(), buffers.end());
@@ -49,8 +50,8 @@ struct C10dStep::State {
   std::unique_ptr<c10d::Reducer> reducer;
 };
 
-C10dStep::C10dStep(const Workload& workload, const BenchWorld& world, bool compress)
-    : state_(std::make_unique<State>(workload, world)) {
+C10dStep::C10dStep(const Workload& workload, const BenchWorld& world, const StepPlace& place, bool compress)
+    : state_(std::make_unique<State>(workload, world, place)) {
   if (compress) state_->reducer->register_builtin_comm_hook(c10d::BuiltinCommHookType::FP16_COMPRESS);
 }
 

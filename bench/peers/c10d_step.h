@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "bench/config/step_config.h"
+#include "bench/training_step.h"
 #include "bench/world.h"
 
 namespace lockstep {
@@ -12,7 +13,7 @@ namespace lockstep {
 class C10dStep {
  public:
   // Collective. `compress`: with PyTorch's built-in fp16 hook.
-  C10dStep(const Workload& workload, const BenchWorld& world, bool compress);
+  C10dStep(const Workload& workload, const BenchWorld& world, const StepPlace& place, bool compress);
   ~C10dStep();
   C10dStep(const C10dStep&) = delete;
   C10dStep& operator=(const C10dStep&) = delete;

@@ -104,7 +104,8 @@ std::vector<char*> to_pointers(std::vector<std::string>& words) {
 
 }  // namespace
 
-PytorchTwin::PytorchTwin(const StepConfig& config, const BenchWorld& world) : world_(world) {
+PytorchTwin::PytorchTwin(const StepConfig& config, const BenchWorld& world)
+    : world_(world), precision_(config.precision), channels_last_(config.channels_last) {
   const std::string loopback = "127.0.0.1";
   const Listener listener = listen_on(loopback);
   std::string ports;
@@ -140,6 +141,7 @@ void PytorchTwin::start_torchrun(const StepConfig& config, const BenchWorld& wor
                                         "--master-port=" + master_port,
                                         find_script().string(),
                                         "--ports=" + ports,
+                                        "--device=" + config.device,
                                         "--timeout=" + std::to_string(config.timeout_s)};
   std::vector<std::string> environment = environment_for(config, world.interface());
   const std::vector<char*> argv = to_pointers(arguments);
@@ -196,7 +198,7 @@ std::string PytorchTwin::ask(const std::string& request) {
   return answer;
 }
 
-void PytorchTwin::set_up(const Workload& workload, bool compress) {
+void PytorchTwin::set_up(const Workload& workload, bool compress, bool compiles) {
   const DatasetShape shape = TrainingStep::shape_of(workload);
   ask(json({{"do", "set_up"},
             {"model", workload.model},
@@ -205,6 +207,9 @@ void PytorchTwin::set_up(const Workload& workload, bool compress) {
             {"num_classes", workload.num_classes},
             {"batch_size", workload.batch_size},
             {"compress", compress},
+            {"compiles", compiles},
+            {"precision", precision_},
+            {"channels_last", channels_last_},
             {"sequence_length", shape.sequence_length},
             {"vocabulary_size", shape.vocabulary_size}})
           .dump());

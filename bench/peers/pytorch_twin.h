@@ -27,11 +27,12 @@ class PytorchTwin {
   const std::string& version() const { return version_; }  // PyTorch's
 
   // Makes the models and the batch of `workload`; those before are dropped. `compress`: with PyTorch's fp16
-  // hook.
-  void set_up(const Workload& workload, bool compress);
+  // hook. `compiles`: with a model for torch.compile, too.
+  void set_up(const Workload& workload, bool compress, bool compiles);
 
   // `kind` "local": without communication, the ranks meeting before each step; the seconds of each. "ddp":
-  // with DistributedDataParallel; the seconds of all of them together. Collective.
+  // with DistributedDataParallel, "compiled": under torch.compile, too; the seconds of all of them together.
+  // Collective.
   std::vector<double> take_turn(const std::string& kind, int settle_steps, int steps);
 
   // Ends the twins in good order; collective.
@@ -46,6 +47,8 @@ class PytorchTwin {
   [[noreturn]] void fail(const std::string& what) const;
 
   const BenchWorld& world_;
+  const std::string precision_;
+  const bool channels_last_;
   pid_t torchrun_ = -1;  // on the first rank of each machine
   int socket_ = -1;
   std::string unread_;

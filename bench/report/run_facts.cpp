@@ -65,6 +65,7 @@ Machine read_machine() {
 std::string describe(const RunFacts& facts) {
   std::string text = "# " + facts.machine.cpu + ", " + std::to_string(facts.machine.cores) + " cores";
   for (const auto& [name, size] : facts.machine.caches) text += ", " + name + " " + size;
+  if (!facts.machine.gpu.empty()) text += "; " + facts.machine.gpu;
   text += "; " + facts.machine.kernel + "\n# ";
   for (const auto& [name, version] : facts.versions) {
     text += (&name == &facts.versions.front().first ? "" : ", ") + name + " " + version;
@@ -83,21 +84,22 @@ std::string to_json_text(const RunFacts& facts) {
   for (const auto& [name, size] : facts.machine.caches) caches[name] = size;
   nlohmann::ordered_json versions = nlohmann::ordered_json::object();
   for (const auto& [name, version] : facts.versions) versions[name] = version;
-  const nlohmann::ordered_json json = {{"machine",
-                                        {{"cpu", facts.machine.cpu},
-                                         {"cores", facts.machine.cores},
-                                         {"caches", caches},
-                                         {"memory_gib", facts.machine.memory_gib},
-                                         {"kernel", facts.machine.kernel}}},
-                                       {"versions", versions},
-                                       {"command", facts.command},
-                                       {"world_size", facts.world_size},
-                                       {"hosts", facts.hosts},
-                                       {"backend", facts.backend},
-                                       {"backend_reason", facts.backend_reason},
-                                       {"reduction_order", facts.reduction_order},
-                                       {"warm_heap", facts.warm_heap},
-                                       {"barrier_us", facts.barrier_s * 1e6}};
+  nlohmann::ordered_json json = {{"machine",
+                                  {{"cpu", facts.machine.cpu},
+                                   {"cores", facts.machine.cores},
+                                   {"caches", caches},
+                                   {"memory_gib", facts.machine.memory_gib},
+                                   {"kernel", facts.machine.kernel}}},
+                                 {"versions", versions},
+                                 {"command", facts.command},
+                                 {"world_size", facts.world_size},
+                                 {"hosts", facts.hosts},
+                                 {"backend", facts.backend},
+                                 {"backend_reason", facts.backend_reason},
+                                 {"reduction_order", facts.reduction_order},
+                                 {"warm_heap", facts.warm_heap},
+                                 {"barrier_us", facts.barrier_s * 1e6}};
+  if (!facts.machine.gpu.empty()) json["machine"]["gpu"] = facts.machine.gpu;
   return json.dump();
 }
 

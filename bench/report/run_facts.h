@@ -14,6 +14,7 @@ struct Machine {
   std::vector<std::pair<std::string, std::string>> caches;  // of one core: {"L1 Data", "32K"}, ...
   double memory_gib = 0.0;
   std::string kernel;  // "Linux 6.1.0"
+  std::string gpu;     // "NVIDIA H200", where ranks compute on one
 };
 
 // Reads /proc and /sys; what they do not tell stays empty.

@@ -80,7 +80,8 @@ StepTable make_step_table(const std::string& workload, int steps, const std::vec
     StepRow row;
     row.contender = contenders[i];
     row.time_s = spread_of(times[i]);
-    const bool pytorch = row.contender == kPytorchLocal || row.contender == kPytorchDdp;
+    const bool pytorch =
+        row.contender == kPytorchLocal || row.contender == kPytorchDdp || row.contender == kPytorchCompiled;
     const bool is_alone = row.contender == kAlone;
     if (work.samples_per_rank > 0) {
       row.throughput = throughput_of(times[i], alone == nullptr || is_alone ? std::vector<double>() : *alone,

@@ -27,7 +27,7 @@ struct StepTimeline {
 // One contender's step on one workload.
 struct StepRow {
   std::string contender;  // "alone", "local", "averaged", "sharded", "replayed", "c10d", "pytorch local",
-                          // "pytorch ddp"
+                          // "pytorch ddp", "pytorch compiled"
   Spread time_s;          // of one step; of each round the slowest rank's mean over a turn
   std::optional<Spread> over_local;  // ÷ its own local step, round by round; none for a local step
   // PyTorch's ÷ this one (its DDP step, for a local step its local one) and c10d's ÷ this one, round by
@@ -66,7 +66,9 @@ inline constexpr const char* kReplayed = "replayed";
 inline constexpr const char* kC10d = "c10d";
 inline constexpr const char* kPytorch = "pytorch";  // as --compare names it: both of the next
 inline constexpr const char* kPytorchDdpOnly = "pytorch-ddp";
+inline constexpr const char* kPytorchCompile = "compile";
 inline constexpr const char* kPytorchLocal = "pytorch local";
 inline constexpr const char* kPytorchDdp = "pytorch ddp";
+inline constexpr const char* kPytorchCompiled = "pytorch compiled";
 
 }  // namespace lockstep

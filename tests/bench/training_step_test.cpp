@@ -1,5 +1,6 @@
 #include "bench/training_step.h"
 
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include <stdexcept>
@@ -54,6 +55,35 @@ TEST(TrainingStep, ModelsOfTokensGetTokensAsTheirDataSetsGiveThem) {
   EXPECT_EQ(TrainingStep::shape_of({"toy", "gpt2-mini", {}, {}, 0, 1, 1, 0, 0}).vocabulary_size, 50257);
   EXPECT_EQ(TrainingStep::shape_of({"toy", "bert-mini", {}, {}, 0, 1, 1, 0, 0}).vocabulary_size, 30522);
   EXPECT_THROW(TrainingStep({"toy", "gpt2-mini", {}, {}, 0, 1, 1, 257, 100}, 0), std::invalid_argument);
+}
+
+TEST(TrainingStep, ChannelsLastIsALayoutAndNoOtherModel) {
+  const Workload workload{"toy", "convnet", {}, {1, 28, 28}, 10, 4, 1, 0, 0};
+  at::manual_seed(3);
+  TrainingStep usual(workload, 0);
+  at::manual_seed(3);
+  TrainingStep last(workload, 0, {.channels_last = true});
+  EXPECT_TRUE(last.data.is_contiguous(at::MemoryFormat::ChannelsLast));
+  for (const at::Tensor& parameter : last.model->parameters()) {
+    if (parameter.dim() == 4) EXPECT_TRUE(parameter.is_contiguous(at::MemoryFormat::ChannelsLast));
+  }
+  const auto loss = [](TrainingStep& step) {
+    return step.loss([&](const at::Tensor& data) { return step.model->forward(data); }).item<double>();
+  };
+  EXPECT_NEAR(loss(usual), loss(last), 1e-5);
+}
+
+TEST(TrainingStep, ComputesInBfloat16WhereAskedTo) {
+  TrainingStep training({"toy", "mlp", {32}, {1, 4, 4}, 3, 8, 1, 0, 0}, 0,
+                        {.precision = Precision::kBf16Mixed});
+  at::ScalarType seen = at::kFloat;
+  training.backward([&](const at::Tensor& data) {
+    const at::Tensor logits = training.model->forward(data);
+    seen = logits.scalar_type();
+    return logits;
+  });
+  EXPECT_EQ(seen, at::kBFloat16);
+  EXPECT_EQ(training.model->parameters()[0].grad().scalar_type(), at::kFloat);
 }
 
 TEST(TrainingStep, RanksSeeOtherData) {

@@ -66,6 +66,23 @@ TEST(ChooseBackendTest, SaysWhyABackendCannotBeHad) {
   EXPECT_EQ(refusal("gloo", options_for(LaunchedBy::kOpenMpi, 2), 0), "chose gloo");
 }
 
+TEST(ChooseBackendTest, SharingGpusTakesAnNcclThatCan) {
+  CommunicatorOptions options = options_for(LaunchedBy::kOpenMpi, 2, at::Device(at::kCUDA, 0));
+  options.nccl_version = 22809;
+  EXPECT_THAT(refusal("nccl", options, 1), HasSubstr("--share-gpus with NCCL 2.30.3 or newer"));
+  options.share_gpus = true;
+  for (const char* backend : {"nccl", "auto"}) {
+    const std::string why = refusal(backend, options, 1);
+    EXPECT_THAT(why, HasSubstr("2 ranks on 1 GPU(s) need NCCL 2.30.3 or newer, and 2.28.9 is loaded"));
+    EXPECT_THAT(why, HasSubstr("--backend mpi"));
+  }
+  options.nccl_version = 23003;
+  EXPECT_EQ(refusal("nccl", options, 1), "chose nccl");
+  EXPECT_EQ(refusal("auto", options, 1), "chose nccl");
+  options.share_gpus = false;
+  EXPECT_EQ(refusal("auto", options, 1), "chose mpi");
+}
+
 TEST(CreateCommunicatorTest, GlooNeedsARendezvous) {
   CommunicatorOptions options = options_for(LaunchedBy::kTorchrun, 2);
   options.backend = "gloo";

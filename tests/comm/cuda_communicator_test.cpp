@@ -1,10 +1,15 @@
-// On a GPU: what `auto` chooses there. One rank has NCCL; ranks that share a GPU stage through the host.
+// On a GPU: what `auto` chooses there. One rank has NCCL; ranks that share a GPU stage through the host, or
+// have an NCCL that can. Sums are in order kTree throughout, on whatever carries them.
 #include <ATen/ATen.h>
 #include <c10/cuda/CUDAFunctions.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <vector>
+
 #include "comm/backend.h"
 #include "comm/reducer.h"
+#include "comm/sum_rows.h"
 #include "tests/comm/collective_cases.h"
 
 namespace lockstep {
@@ -12,6 +17,11 @@ namespace {
 
 CommunicatorPtr g_comm;
 at::Device g_device = at::kCPU;
+
+// Set by scripts/gpu-check where the NCCL that is loaded can.
+bool shares_gpus() {
+  return std::getenv("LOCKSTEP_TEST_SHARE_GPUS") != nullptr;
+}
 
 class Communicators : public ::testing::Environment {
  public:
@@ -23,6 +33,8 @@ class Communicators : public ::testing::Environment {
                 static_cast<at::DeviceIndex>(options.placement.local_rank % c10::cuda::device_count())};
     c10::cuda::set_device(g_device.index());
     options.device = g_device;
+    options.reduction_order = ReductionOrder::kTree;
+    options.share_gpus = shares_gpus();
     g_comm = create_communicator(options);
   }
   void TearDown() override {
@@ -33,7 +45,8 @@ class Communicators : public ::testing::Environment {
 const auto* const g_environment = ::testing::AddGlobalTestEnvironment(new Communicators);
 
 TEST(CudaCommunicatorTest, TakesNcclWhereEachRankHasAGpu) {
-  EXPECT_EQ(g_comm->backend(), g_comm->world_size() <= c10::cuda::device_count() ? "nccl" : "mpi");
+  const bool nccl = g_comm->world_size() <= c10::cuda::device_count() || shares_gpus();
+  EXPECT_EQ(g_comm->backend(), nccl ? "nccl" : "mpi");
 }
 
 TEST(CudaCommunicatorTest, EveryCollectiveIsExact) {
@@ -58,6 +71,60 @@ TEST(CudaCommunicatorTest, IsOrderedWithTheCurrentStream) {
   }
 }
 
+// Random values: the sum's last bits depend on the order, and the CPU's tree says which they have to be.
+at::Tensor values_of(int rank, std::int64_t count, at::ScalarType dtype) {
+  at::manual_seed(static_cast<std::uint64_t>(100 + rank));
+  return at::randn({count}).to(dtype);
+}
+
+at::Tensor cpu_tree(int rows, std::int64_t count, at::ScalarType dtype) {
+  std::vector<at::Tensor> all;
+  for (int row = 0; row < rows; ++row) all.push_back(values_of(row, count, dtype));
+  at::Tensor sum = at::empty({count}, at::TensorOptions().dtype(dtype));
+  sum_rows(sum, at::stack(all), ReductionOrder::kTree);
+  return sum;
+}
+
+TEST(CudaCommunicatorTest, TreeHasTheCpusBits) {
+  ASSERT_EQ(g_comm->reduction_order(), ReductionOrder::kTree);
+  for (const at::ScalarType dtype : {at::kFloat, at::kHalf, at::kBFloat16}) {
+    for (const std::int64_t count : {1, 1001, 1 << 20}) {
+      const at::Tensor sum = values_of(g_comm->rank(), count, dtype).to(g_device);
+      g_comm->all_reduce(sum)->wait();
+      EXPECT_TRUE(at::equal(sum.cpu(), cpu_tree(g_comm->world_size(), count, dtype))) << count;
+    }
+  }
+}
+
+TEST(CudaCommunicatorTest, RowsOfLogicalRanksHaveTheCpusBits) {
+  for (const int rows : {1, 2, 3, 4}) {
+    constexpr std::int64_t kCount = 1001;
+    std::vector<at::Tensor> own;
+    for (int row = 0; row < rows; ++row)
+      own.push_back(values_of(g_comm->rank() * rows + row, kCount, at::kFloat));
+    const at::Tensor sums = at::stack(own).to(g_device);
+    g_comm->all_reduce_rows(sums[rows - 1], sums, ReductionOrder::kTree)->wait();
+    EXPECT_TRUE(at::equal(sums[rows - 1].cpu(), cpu_tree(g_comm->world_size() * rows, kCount, at::kFloat)))
+        << rows;
+  }
+}
+
+// Buffers are given back and taken again, as when buckets are rebuilt.
+TEST(CudaCommunicatorTest, ReducesInItsOwnMemory) {
+  for (int round = 0; round < 3; ++round) {
+    const at::Tensor first = g_comm->allocate({1 << 20}, at::TensorOptions(g_device).dtype(at::kFloat));
+    const at::Tensor second = g_comm->allocate({7}, at::TensorOptions(g_device).dtype(at::kBFloat16));
+    first.fill_(static_cast<double>(g_comm->rank() + round));
+    second.fill_(1);
+    const WorkPtr works[] = {g_comm->all_reduce(first), g_comm->all_reduce(second)};
+    for (const WorkPtr& work : works) work->wait();
+    const int world_size = g_comm->world_size();
+    const double expected = world_size * (world_size - 1) / 2 + round * world_size;
+    EXPECT_EQ(first.min().item<float>(), expected);
+    EXPECT_EQ(first.max().item<float>(), expected);
+    EXPECT_EQ(second.sum().item<float>(), 7.0F * static_cast<float>(world_size));
+  }
+}
 TEST(CudaReducerTest, AveragesGradients) {
   const at::Tensor parameter =
       at::ones({1000}, at::TensorOptions(g_device).dtype(at::kFloat)).requires_grad_();

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import pathlib
 import signal
 import subprocess
@@ -93,6 +94,12 @@ class CollectiveTest(RunTest):
                 result = bench("broadcast" if "-r" in options else "all-reduce", *options)
                 self.assertEqual(result.returncode, code, result.stdout + result.stderr)
                 self.assertIn(text, result.stderr)
+
+    def test_a_gpu_that_is_not_there_is_refused(self):
+        if not os.path.exists("/dev/nvidia0"):
+            result = bench("all-reduce", "--device", "cuda", ranks=1)
+            self.assertEqual(result.returncode, 2, result.stderr)
+            self.assertIn("--device cuda: this machine has no GPU", result.stderr)
 
 
 class StepTest(RunTest):

@@ -1,6 +1,8 @@
 #include "trainer/config/config_file.h"
 
 #include <toml++/toml.h>
+#include <algorithm>
+#include <cctype>
 #include <fstream>
 #include <iterator>
 #include <optional>
@@ -8,6 +10,7 @@
 #include <sstream>
 #include <stdexcept>
 #include <string_view>
+#include <vector>
 
 #include "sampler/data_error.h"
 #include "sampler/nearest_name.h"
@@ -145,9 +148,17 @@ std::string to_toml(const TrainConfig& config) {
   return text;
 }
 
-void write_config_file(const std::filesystem::path& file, const TrainConfig& config) {
+void write_config_file(const std::filesystem::path& file, const TrainConfig& config,
+                       const std::vector<std::string>& remarks) {
+  std::string text = to_toml(config);
+  if (!remarks.empty()) text += "\n";
+  for (std::string remark : remarks) {
+    std::replace_if(
+        remark.begin(), remark.end(), [](unsigned char c) { return std::iscntrl(c) != 0; }, '?');
+    text += "# " + remark + "\n";
+  }
   try {
-    write_file_atomically(file, to_toml(config));
+    write_file_atomically(file, text);
   } catch (const std::filesystem::filesystem_error& error) {
     throw DataError(file.string() + " cannot be written (" + error.code().message() +
                     "); choose a --run-dir that can");

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "trainer/config/train_config.h"
 
@@ -21,8 +22,9 @@ void read_config_text(std::string_view text, const std::string& source, TrainCon
 // Numbers come back with the same bits. The run folder is written as resolved.
 std::string to_toml(const TrainConfig& config);
 
-// Writes to_toml() so that a reader sees all of it or the file before. Throws DataError if it cannot be
-// written.
-void write_config_file(const std::filesystem::path& file, const TrainConfig& config);
+// Writes to_toml(), and `remarks` as comments below it, so that a reader sees all of it or the file before.
+// Throws DataError if it cannot be written.
+void write_config_file(const std::filesystem::path& file, const TrainConfig& config,
+                       const std::vector<std::string>& remarks = {});
 
 }  // namespace lockstep

@@ -106,6 +106,16 @@ std::vector<Option<TrainConfig>> make_options() {
        "What carries the gradients: auto (nccl where each rank has a GPU of its own, shm for CPU ranks on "
        "one machine, tcp between machines under MPI, else mpi, else gloo), nccl, shm, tcp, mpi or gloo",
        one_of({"auto", "nccl", "shm", "tcp", "mpi", "gloo"})},
+      {"share-gpus", kWhere, &C::share_gpus, "",
+       "Take nccl although there are fewer GPUs than ranks on a machine: experimental in NCCL 2.30.3 and "
+       "newer, "
+       "impossible before, where mpi lets ranks share a GPU",
+       true_or_false()},
+      {"nccl-memory", kWhere, &C::nccl_memory, "NAME",
+       "Memory of the gradient buckets with nccl: auto (the last that NCCL has), ordinary, registered (NCCL "
+       "2.19) or "
+       "symmetric (windows, NCCL 2.27)",
+       one_of({"auto", "ordinary", "registered", "symmetric"})},
       {"precision", kWhere, &C::precision, "NAME",
        "32-true, or the forward and backward pass in bfloat16 (bf16-mixed) or in float16 with a scaled loss "
        "(16-mixed); parameters "
@@ -267,6 +277,10 @@ void check_contradictions(const TrainConfig& config) {
   if (config.backend == "nccl" && config.device == "cpu") {
     throw std::invalid_argument(
         "--backend nccl with --device cpu: NCCL needs GPUs; use --backend tcp, mpi or gloo");
+  }
+  if (config.share_gpus && config.backend != "nccl" && config.backend != "auto") {
+    throw std::invalid_argument("--share-gpus with --backend " + config.backend +
+                                ": it has ranks that share a GPU use nccl; leave one of them out");
   }
   if (config.nesterov && (config.momentum == 0.0 || config.dampening != 0.0)) {
     throw std::invalid_argument("--nesterov needs a --momentum above 0 and --dampening 0, as in PyTorch");

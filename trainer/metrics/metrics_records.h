@@ -41,6 +41,7 @@ struct StartRecord {
   double budget = 0.0;                             // 0: none; left out
   std::vector<std::pair<std::string, std::string>>
       versions;  // {"lockstep", "0.1.0"}, {"torch", "2.11.0"}, ...
+  std::vector<std::pair<std::string, std::string>> nccl_environment;  // with backend nccl; left out if empty
 };
 
 // Every log_every_n_steps steps.

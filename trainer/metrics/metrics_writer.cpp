@@ -128,6 +128,7 @@ void MetricsWriter::write(const StartRecord& record) {
   if (record.budget > 0.0) line["budget"] = record.budget;
   line["versions"] = Json::object();
   for (const auto& [name, version] : record.versions) line["versions"][name] = version;
+  for (const auto& [name, value] : record.nccl_environment) line["nccl_environment"][name] = value;
   write_line(text_of(line));
 }
 

@@ -56,7 +56,26 @@ TEST(BenchCommandLine, PeersAreTheBenchmarksOwn) {
   EXPECT_EQ(setting_of(parse("all-reduce", {"--compare", "gloo,mpi,tcp"})).compare, "gloo,mpi,tcp");
   EXPECT_EQ(setting_of(parse("step", {"--compare", "c10d,pytorch"})).compare, "c10d,pytorch");
   EXPECT_THAT(refusal("all-reduce", {"--compare", "pytorch"}), HasSubstr("some of gloo, mpi, tcp"));
-  EXPECT_THAT(refusal("step", {"--compare", "gloo"}), HasSubstr("some of c10d, pytorch, pytorch-ddp"));
+  EXPECT_THAT(refusal("step", {"--compare", "gloo"}), HasSubstr("some of c10d, pytorch, pytorch-ddp, compile"));
+}
+
+TEST(BenchCommandLine, AGpuHasItsOwnPeers) {
+  const auto config = std::get<StepConfig>(
+      parse("step", {"--device", "cuda", "--precision", "bf16-mixed", "--channels-last", "--compare",
+                     "pytorch,compile", "--backend", "nccl", "--share-gpus", "--nccl-memory", "registered"}));
+  EXPECT_EQ(config.device, "cuda");
+  EXPECT_EQ(config.precision, "bf16-mixed");
+  EXPECT_TRUE(config.channels_last);
+  EXPECT_TRUE(config.share_gpus);
+  EXPECT_EQ(config.nccl_memory, "registered");
+  EXPECT_EQ(std::get<StepConfig>(parse("step", {})).device, "cpu");
+  EXPECT_THAT(refusal("step", {"--device", "cuda", "--compare", "c10d,pytorch"}),
+              HasSubstr("--compare c10d with --device cuda"));
+  EXPECT_THAT(refusal("step", {"--device", "cuda", "--replay", "profile.json"}),
+              HasSubstr("--replay with --device cuda"));
+  EXPECT_THAT(refusal("all-reduce", {"--device", "cuda", "--compare", "gloo"}),
+              HasSubstr("--compare gloo with --device cuda"));
+  EXPECT_THAT(refusal("all-reduce", {"--device", "gpu"}), HasSubstr("cpu, cuda"));
 }
 
 TEST(BenchCommandLine, EachCollectiveHasWhatMeansSomethingThere) {

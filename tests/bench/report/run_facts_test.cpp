@@ -13,7 +13,7 @@ using testing::HasSubstr;
 
 RunFacts facts() {
   RunFacts facts;
-  facts.machine = {"A CPU", 4, {{"L1 Data", "32K"}, {"L3", "33M"}}, 23.5, "Linux 6.1"};
+  facts.machine = {"A CPU", 4, {{"L1 Data", "32K"}, {"L3", "33M"}}, 23.5, "Linux 6.1", ""};
   facts.versions = {{"LibTorch", "2.11.0"}, {"MPI", "Open MPI v4.1.4"}};
   facts.command = "lockstep bench step";
   facts.world_size = 2;
@@ -32,6 +32,14 @@ TEST(RunFacts, AreAllSaid) {
             "# 2 ranks on 1 host, backend mpi (it was asked for), order tree, a barrier 12.3 us, heap warm "
             "for all\n"
             "# lockstep bench step\n");
+}
+
+TEST(RunFacts, AGpuIsNamed) {
+  RunFacts with = facts();
+  with.machine.gpu = "NVIDIA H200";
+  EXPECT_THAT(describe(with), HasSubstr("# A CPU, 4 cores, L1 Data 32K, L3 33M; NVIDIA H200; Linux 6.1\n"));
+  EXPECT_EQ(nlohmann::json::parse(to_json_text(with))["machine"]["gpu"], "NVIDIA H200");
+  EXPECT_FALSE(nlohmann::json::parse(to_json_text(facts()))["machine"].contains("gpu"));
 }
 
 TEST(RunFacts, AreAllInTheJson) {

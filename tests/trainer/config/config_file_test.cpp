@@ -75,6 +75,16 @@ TEST(ConfigFile, WritesWholeFilesOnly) {
                             {"config.toml", "No such file"});
 }
 
+TEST(ConfigFile, RemarksAreCommentsOfOneLine) {
+  const TemporaryFolder folder;
+  const auto file = folder.path() / "config.toml";
+  write_config_file(file, TrainConfig(), {"NCCL 2.28.9", "NCCL_DEBUG_FILE=a\nlr = 7"});
+  EXPECT_EQ(read_text(file), to_toml(TrainConfig()) + "\n# NCCL 2.28.9\n# NCCL_DEBUG_FILE=a?lr = 7\n");
+  TrainConfig back;
+  read_config_file(file, back);
+  EXPECT_EQ(back.lr, TrainConfig().lr);
+}
+
 TEST(ConfigFile, KeysTakeDashesAndUnderscoresAndIntegersServeAsNumbers) {
   const TrainConfig config = read("batch-size = 8\nmax_epochs = 3\nlr = 1\ncheckpoint-interval = 100\n");
   EXPECT_EQ(config.batch_size, 8);

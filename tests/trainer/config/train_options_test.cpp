@@ -123,6 +123,11 @@ TEST(TrainOptions, Contradictions) {
   config.device = "cpu";
   config.backend = "nccl";
   expect_refused([&] { check_contradictions(config); }, {"--backend nccl", "--device cpu"});
+  config = {};
+  config.share_gpus = true;
+  EXPECT_NO_THROW(check_contradictions(config));
+  config.backend = "mpi";
+  expect_refused([&] { check_contradictions(config); }, {"--share-gpus", "--backend mpi"});
 }
 
 TrainConfig scheduled(const std::string& name) {

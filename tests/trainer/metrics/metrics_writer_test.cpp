@@ -48,6 +48,7 @@ TEST_F(MetricsWriterTest, WritesAStart) {
   start.gpu_type = "A100";
   start.budget = 300.0;
   start.versions = {{"lockstep", "0.1.0"}, {"torch", "2.11.0"}};
+  start.nccl_environment = {{"NCCL_DEBUG", "WARN"}};
   writer(4).write(start);
   const json line = lines().at(0);
   EXPECT_EQ(line["kind"], "start");
@@ -68,6 +69,7 @@ TEST_F(MetricsWriterTest, WritesAStart) {
   EXPECT_EQ(line["gpu_type"], "A100");
   EXPECT_EQ(line["budget"], 300.0);
   EXPECT_EQ(line["versions"]["torch"], "2.11.0");
+  EXPECT_EQ(line["nccl_environment"]["NCCL_DEBUG"], "WARN");
 }
 
 TEST_F(MetricsWriterTest, WritesATrainLineWhosePartsAddUp) {
