@@ -1,8 +1,8 @@
 // When a Trainer has to stop before its run is complete, why, and how every attempt ends.
 #include "comm/agreement.h"
 #include "trainer/checkpoint/snapshot.h"
-#include "trainer/cost/launch_moment.h"
 #include "trainer/config/option_value.h"
+#include "trainer/cost/launch_moment.h"
 #include "trainer/cost/ledger.h"
 #include "trainer/drift.h"
 #include "trainer/out_of_memory.h"
