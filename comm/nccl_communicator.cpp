@@ -157,22 +157,19 @@ class NcclCommunicator final : public Communicator {
   }
 
   WorkPtr send_receive(at::Tensor output, at::Tensor input) override {
-    if (!input.defined() || !input.is_cuda()) return host_->send_receive(std::move(output), std::move(input));
+    if (!is_ours(input)) return host_->send_receive(std::move(output), std::move(input));
     check_send_receive(output, input);
     count_bytes(world_size() == 1 ? 0 : input.nbytes());
-    return launch("send_receive", input, {output, input}, [&](cudaStream_t stream) {
-      const auto count = static_cast<std::size_t>(input.numel());
-      const ncclDataType_t type = to_nccl(input.scalar_type());
+    return session_.launch("send_receive", input, {output, input}, [&] {
       // One group, since each half waits for the other's peer.
-      const ncclResult_t results[] = {
-          ncclGroupStart(),
-          ncclSend(input.data_ptr(), count, type, (rank() + world_size() - 1) % world_size(), comm_, stream),
-          ncclRecv(output.data_ptr(), count, type, (rank() + 1) % world_size(), comm_, stream),
-          ncclGroupEnd()};
-      for (const ncclResult_t result : results) {
-        if (result != ncclSuccess && result != ncclInProgress) return result;
-      }
-      return ncclSuccess;
+      session_.enqueue([&](ncclComm_t comm, cudaStream_t stream) {
+        const ncclDataType_t type = to_nccl(input.scalar_type());
+        const int to = (rank() + world_size() - 1) % world_size();
+        const int from = (rank() + 1) % world_size();
+        const ncclResult_t sent = ncclSend(input.data_ptr(), count_of(input), type, to, comm, stream);
+        if (!is_accepted(sent)) return sent;
+        return ncclRecv(output.data_ptr(), count_of(output), type, from, comm, stream);
+      });
     });
   }
 
