@@ -180,6 +180,10 @@ class Measurement {
       case Collective::kBroadcast:
         return of_ranks_[static_cast<std::size_t>(config_.root)].count_wrong(output.const_data_ptr(), count,
                                                                              from);
+      case Collective::kSendReceive: {
+        const auto after = static_cast<std::size_t>((world_.rank() + 1) % world_.world_size());
+        return of_ranks_[after].count_wrong(output.const_data_ptr(), count, from);
+      }
       case Collective::kAllGather:
         break;
     }

@@ -1,4 +1,4 @@
-// `lockstep bench all-reduce`, `reduce-scatter`, `all-gather` and `broadcast` on one rank.
+// `lockstep bench all-reduce`, `reduce-scatter`, `all-gather`, `broadcast` and `send-receive` on one rank.
 #pragma once
 
 #include <functional>

@@ -44,6 +44,8 @@ class Lockstep final : public CollectiveContender {
         return communicator_->all_gather(output, input)->wait();
       case Collective::kBroadcast:
         return communicator_->broadcast(output, root_)->wait();
+      case Collective::kSendReceive:
+        return communicator_->send_receive(output, input)->wait();
     }
   }
 
@@ -60,6 +62,8 @@ class Gloo final : public CollectiveContender {
   Gloo(const CollectiveConfig& config, const BenchWorld& world)
       : collective_(config.collective),
         root_(config.root),
+        before_((world.rank() + world.world_size() - 1) % world.world_size()),
+        after_((world.rank() + 1) % world.world_size()),
         group_(make_gloo_group(world, name_of(collective_))) {}
   std::string name() const override { return "gloo"; }
   void run(const at::Tensor& output, const at::Tensor& input) override {
@@ -77,17 +81,27 @@ class Gloo final : public CollectiveContender {
       case Collective::kAllGather:
         group_->_allgather_base(to, from, c10d::AllgatherOptions())->wait();
         return;
-      case Collective::kBroadcast:
+      case Collective::kBroadcast: {
         c10d::BroadcastOptions options;
         options.rootRank = root_;
         group_->broadcast(tensors, options)->wait();
         return;
+      }
+      case Collective::kSendReceive: {
+        std::vector<at::Tensor> given = {input};
+        const auto sent = group_->send(given, before_, /*tag=*/0);
+        group_->recv(tensors, after_, /*tag=*/0)->wait();
+        sent->wait();
+        return;
+      }
     }
   }
 
  private:
   Collective collective_;
   int root_;
+  int before_;  // the neighbours in the circle of ranks
+  int after_;
   c10::intrusive_ptr<c10d::ProcessGroupGloo> group_;
 };
 
@@ -106,6 +120,8 @@ class Mpi final : public CollectiveContender {
         return mpi_.all_gather(output, input);
       case Collective::kBroadcast:
         return mpi_.broadcast(output, root_);
+      case Collective::kSendReceive:
+        return mpi_.send_receive(output, input);
     }
   }
 
@@ -145,6 +161,9 @@ std::vector<std::unique_ptr<CollectiveContender>> make_collective_contenders(con
     throw std::invalid_argument("--root: \"" + std::to_string(config.root) + "\" is no rank of " +
                                 std::to_string(world.world_size()) + "; it must be below that");
   }
+  if (config.collective == Collective::kSendReceive && world.world_size() < 2)
+    throw std::invalid_argument(
+        "send-receive: a rank alone has no neighbour; give --nproc-per-node 2 or more");
   std::vector<std::unique_ptr<CollectiveContender>> contenders;
   contenders.push_back(std::make_unique<Lockstep>(config, world));
   for (const std::string& peer : split_list(config.compare)) {
@@ -167,7 +186,7 @@ std::vector<std::unique_ptr<CollectiveContender>> make_collective_contenders(con
 
 double ring_bytes(Collective collective, std::int64_t bytes, int world_size) {
   const auto whole = static_cast<double>(bytes);
-  if (collective == Collective::kBroadcast) return whole;
+  if (collective == Collective::kBroadcast || collective == Collective::kSendReceive) return whole;
   return whole * (world_size - 1) / world_size * (collective == Collective::kAllReduce ? 2.0 : 1.0);
 }
 

@@ -19,7 +19,7 @@ namespace {
 
 bool compares_with_pytorch(const StepConfig& config) {
   for (const std::string& peer : split_list(config.compare)) {
-    if (peer == "pytorch" || peer == "compile") return true;
+    if (peer == kPytorch || peer == kPytorchDdpOnly || peer == kCompile) return true;
   }
   return false;
 }

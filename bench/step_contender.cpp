@@ -248,9 +248,10 @@ std::vector<std::unique_ptr<StepContender>> make_step_contenders(const StepConfi
     contenders.push_back(std::make_unique<C10d>(workload, world, place, compress));
   }
   if (twin != nullptr) {
-    const bool compiles = contains(split_list(config.compare), "compile");
+    const bool compiles = contains(split_list(config.compare), kCompile);
     twin->set_up(workload, compress, compiles);
-    contenders.push_back(std::make_unique<Pytorch>(*twin, kPytorchLocal, "local"));
+    if (contains(split_list(config.compare), kPytorch))
+      contenders.push_back(std::make_unique<Pytorch>(*twin, kPytorchLocal, "local"));
     contenders.push_back(std::make_unique<Pytorch>(*twin, kPytorchDdp, "ddp"));
     if (compiles) contenders.push_back(std::make_unique<Pytorch>(*twin, kPytorchCompiled, "compiled"));
   }

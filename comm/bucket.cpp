@@ -70,7 +70,12 @@ Bucket::Bucket(const std::vector<at::Tensor>& parameters, std::vector<std::int64
     std::int64_t offset = 0;
     for (const std::int64_t index : parameter_indices_) {
       const at::Tensor& parameter = parameters[static_cast<std::size_t>(index)];
-      const at::Tensor part = rows_[row].narrow(0, offset, parameter.numel()).view(parameter.sizes());
+      at::Tensor part = rows_[row].narrow(0, offset, parameter.numel());
+      // In the parameter's own order in memory, as autograd makes gradients, so that they are used as they
+      // are.
+      part = parameter.is_non_overlapping_and_dense()
+                 ? part.as_strided(parameter.sizes(), parameter.strides(), part.storage_offset())
+                 : part.view(parameter.sizes());
       // To autograd no view, since zero_grad() detaches gradients in place, which views do not allow.
       views.push_back(part.variable_data());
       offset += parameter.numel();

@@ -15,6 +15,8 @@ const char* to_string(CollectiveKind kind) {
       return "all_gather";
     case CollectiveKind::kBroadcast:
       return "broadcast";
+    case CollectiveKind::kSendReceive:
+      return "send_receive";
     case CollectiveKind::kBarrier:
       return "barrier";
     case CollectiveKind::kExchange:

@@ -18,6 +18,7 @@ enum class CollectiveKind : std::uint32_t {
   kReduceScatter,
   kAllGather,
   kBroadcast,
+  kSendReceive,
   kBarrier,
   kExchange
 };

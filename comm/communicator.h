@@ -74,6 +74,9 @@ class Communicator {
   virtual WorkPtr all_gather(at::Tensor output, at::Tensor input) = 0;
   // Every rank's `tensor` becomes that of `root`.
   virtual WorkPtr broadcast(at::Tensor tensor, int root) = 0;
+  // To the neighbours in the circle of ranks: `output` becomes the `input` of the rank after this one, which
+  // has as many elements; the last rank's neighbour is rank 0. `output` and `input` share no memory.
+  virtual WorkPtr send_receive(at::Tensor output, at::Tensor input) = 0;
   // Returns once every rank has called it. Blocks the host.
   virtual void barrier() = 0;
 

@@ -60,6 +60,23 @@ class GlooWork final : public Work {
   int rank_;
 };
 
+// What is sent and what is received; null where a rank is alone.
+class PairWork final : public Work {
+ public:
+  PairWork(WorkPtr send, WorkPtr receive) : send_(std::move(send)), receive_(std::move(receive)) {}
+  void wait() override {
+    if (receive_) receive_->wait();
+    if (send_) send_->wait();
+  }
+  bool is_completed() const override {
+    return (!send_ || send_->is_completed()) && (!receive_ || receive_->is_completed());
+  }
+
+ private:
+  WorkPtr send_;
+  WorkPtr receive_;
+};
+
 class GlooCommunicator final : public Communicator {
  public:
   GlooCommunicator(c10::intrusive_ptr<c10d::Store> store, const CommunicatorOptions& options)
@@ -112,6 +129,23 @@ class GlooCommunicator final : public Communicator {
     if (rank_ == root) count_bytes(tensor.nbytes());
     std::vector<at::Tensor> tensors = {tensor};
     return track(describe("broadcast", tensor), [&] { return group_->broadcast(tensors, options); });
+  }
+
+  WorkPtr send_receive(at::Tensor output, at::Tensor input) override {
+    check_send_receive(output, input);
+    if (world_size_ == 1) {
+      output.view({-1}).copy_(input.view({-1}));
+      return std::make_shared<PairWork>(nullptr, nullptr);
+    }
+    constexpr int kTag = 0;
+    count_bytes(input.nbytes());
+    const std::string collective = describe("send_receive", input);
+    std::vector<at::Tensor> given = {input};
+    std::vector<at::Tensor> taken = {output};
+    WorkPtr send =
+        track(collective, [&] { return group_->send(given, (rank_ + world_size_ - 1) % world_size_, kTag); });
+    WorkPtr receive = track(collective, [&] { return group_->recv(taken, (rank_ + 1) % world_size_, kTag); });
+    return std::make_shared<PairWork>(std::move(send), std::move(receive));
   }
 
   void barrier() override {

@@ -1,5 +1,7 @@
 #include "comm/hierarchical_runner.h"
 
+#include <c10/core/ScalarType.h>
+
 #include <cstring>
 #include <new>
 #include <numeric>
@@ -70,6 +72,16 @@ class Runner final : public CollectiveRunner {
         if (shared.const_data_ptr() != output.const_data_ptr()) output.copy_(shared);
         return bytes;
       }
+      case CollectiveKind::kSendReceive: {
+        // What is given and, behind it, what comes.
+        const std::int64_t count = input.numel();
+        const at::Tensor shared =
+            staged(2 * static_cast<std::int64_t>(input.nbytes())).view(input.scalar_type());
+        shared.narrow(0, 0, count).copy_(input.view({-1}));
+        const std::int64_t bytes = meet(signature, shared, limit);
+        output.view({-1}).copy_(shared.narrow(0, count, count));
+        return bytes;
+      }
       case CollectiveKind::kBroadcast: {
         const at::Tensor shared = share(output, /*may_be_changed=*/true);
         const std::int64_t bytes = meet(signature, shared, limit);
@@ -104,14 +116,18 @@ class Runner final : public CollectiveRunner {
   at::Tensor share(const at::Tensor& tensor, bool may_be_changed) {
     const auto bytes = static_cast<std::int64_t>(tensor.nbytes());
     if (may_be_changed && memory()->contains(tensor.const_data_ptr(), bytes)) return tensor;
+    at::Tensor copy = staged(bytes).view(tensor.scalar_type()).view(tensor.sizes());
+    copy.copy_(tensor);
+    return copy;
+  }
+
+  at::Tensor staged(std::int64_t bytes) {
     if (!staging_.defined() || staging_.numel() < bytes) {
       staging_.reset();
       staging_ = memory()->allocate_tensor({bytes}, at::TensorOptions().dtype(at::kByte));
       if (!staging_.defined()) throw CommError("no shared memory is left");
     }
-    at::Tensor copy = staging_.narrow(0, 0, bytes).view(tensor.scalar_type()).view(tensor.sizes());
-    copy.copy_(tensor);
-    return copy;
+    return staging_.narrow(0, 0, bytes);
   }
 
   // When all ranks of the machine have come, its first one does the work, and they wait for it.
@@ -127,6 +143,7 @@ class Runner final : public CollectiveRunner {
           ->exchange(0, slot_,
                      [&](std::span<std::byte* const> places) {
                        const std::vector<char*> tensors = look(signature, places);
+                       take_from_neighbour(signature, tensors);
                        if (!wire_) return;
                        report(signature.sequence + 1, "is in " + signature.describe());
                        wire_failed = true;
@@ -147,6 +164,14 @@ class Runner final : public CollectiveRunner {
 
   void report(std::uint64_t collectives, const std::string& text) {
     if (wire_) wire_->report_position(collectives, text);
+  }
+
+  // Of a send_receive, what the machine's last rank alone gets over the wire.
+  void take_from_neighbour(const CollectiveSignature& signature, const std::vector<char*>& tensors) const {
+    const auto here = static_cast<std::size_t>(rank_ - first_rank());
+    if (signature.kind != CollectiveKind::kSendReceive || here + 1 == tensors.size()) return;
+    const std::size_t bytes = static_cast<std::size_t>(signature.count) * c10::elementSize(signature.dtype);
+    std::memcpy(tensors[here] + bytes, tensors[here + 1], bytes);
   }
 
   // The tensors of the machine's ranks, once they are known to be in the same collective.
@@ -196,6 +221,10 @@ class Runner final : public CollectiveRunner {
           const std::int64_t own = (first_rank() + r) * block;
           copy_to_others(tensors[static_cast<std::size_t>(r)], {own, own + block});
         }
+        return run_ring_collective(*wire_, signature, buffers, limit);
+      case CollectiveKind::kSendReceive:
+        buffers.result = tensors.back() + bytes;
+        buffers.on_result = nullptr;
         return run_ring_collective(*wire_, signature, buffers, limit);
       case CollectiveKind::kBroadcast: {
         const int root = signature.root;

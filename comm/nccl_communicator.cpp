@@ -156,6 +156,23 @@ class NcclCommunicator final : public Communicator {
     });
   }
 
+  WorkPtr send_receive(at::Tensor output, at::Tensor input) override {
+    if (!is_ours(input)) return host_->send_receive(std::move(output), std::move(input));
+    check_send_receive(output, input);
+    count_bytes(world_size() == 1 ? 0 : input.nbytes());
+    return session_.launch("send_receive", input, {output, input}, [&] {
+      // One group, since each half waits for the other's peer.
+      session_.enqueue([&](ncclComm_t comm, cudaStream_t stream) {
+        const ncclDataType_t type = to_nccl(input.scalar_type());
+        const int to = (rank() + world_size() - 1) % world_size();
+        const int from = (rank() + 1) % world_size();
+        const ncclResult_t sent = ncclSend(input.data_ptr(), count_of(input), type, to, comm, stream);
+        if (!is_accepted(sent)) return sent;
+        return ncclRecv(output.data_ptr(), count_of(output), type, from, comm, stream);
+      });
+    });
+  }
+
   void barrier() override {
     session_.synchronize();
     host_->barrier();

@@ -21,7 +21,7 @@ bool Reducer::State::can_scatter() const {
   const bool any_place = any_order || order == ReductionOrder::kTree;
   if (!any_place && dynamic_cast<const RingCommunicator*>(communicator.get()) == nullptr) return false;
   return std::all_of(parameters.begin(), parameters.end(),
-                     [](const at::Tensor& parameter) { return parameter.is_contiguous(); });
+                     [](const at::Tensor& parameter) { return parameter.is_non_overlapping_and_dense(); });
 }
 
 void Reducer::State::check_deferred() const {
@@ -85,9 +85,10 @@ void Reducer::State::average_blocks() {
     parameters[i].mutable_grad() = buckets[slots[i].bucket].memory->view(slots[i].index);
 }
 
+// In the order of memory, as the bucket has them.
 at::Tensor Reducer::State::elements_of(const BlockPart& part) const {
   const at::Tensor& parameter = parameters[static_cast<std::size_t>(part.parameter)];
-  return parameter.detach().view({-1}).narrow(0, part.begin, part.count);
+  return parameter.detach().as_strided({parameter.numel()}, {1}).narrow(0, part.begin, part.count);
 }
 
 // A block's averages have served by now, so its memory takes the parameters that come of them.

@@ -80,4 +80,20 @@ void check_collective_blocks(const at::Tensor& block, const at::Tensor& blocks, 
   }
 }
 
+void check_send_receive(const at::Tensor& output, const at::Tensor& input) {
+  check_collective_tensor(output, "send_receive");
+  check_collective_tensor(input, "send_receive");
+  const auto* to = static_cast<const char*>(output.const_data_ptr());
+  const auto* from = static_cast<const char*>(input.const_data_ptr());
+  const bool apart = to + output.nbytes() <= from || from + input.nbytes() <= to;
+  if (output.scalar_type() != input.scalar_type() || output.device() != input.device() ||
+      output.numel() != input.numel() || !apart) {
+    throw std::invalid_argument(
+        "send_receive needs two tensors of as many elements, of one dtype on one device, that share no "
+        "memory; "
+        "these have " +
+        std::to_string(output.numel()) + " and " + std::to_string(input.numel()));
+  }
+}
+
 }  // namespace lockstep

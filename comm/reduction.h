@@ -45,5 +45,7 @@ void check_root(int root, int world_size);
 // (reversed).
 void check_collective_blocks(const at::Tensor& block, const at::Tensor& blocks, int world_size,
                              const char* collective);
+// The same for those of send_receive: two tensors of one size, dtype and device that share no memory.
+void check_send_receive(const at::Tensor& output, const at::Tensor& input);
 
 }  // namespace lockstep

@@ -207,6 +207,8 @@ class RingRun {
         return plan_broadcast();
       case CollectiveKind::kBarrier:
         return plan_barrier();
+      case CollectiveKind::kSendReceive:
+        return plan_send_receive();
       default:
         break;
     }
@@ -267,6 +269,13 @@ class RingRun {
     }
   }
 
+  void plan_send_receive() {
+    for (const ByteRange& range : cut({0, signature_.count * element_bytes_})) {
+      to_send_.push_back({range});
+      to_receive_.push_back({range});
+    }
+  }
+
   // W-1 times: tell the left neighbour, hear from the right one. After s rounds, s neighbours to the right
   // are known to have arrived; after W-1 all are. The result is one byte per direction.
   void plan_barrier() {
@@ -274,6 +283,12 @@ class RingRun {
       to_send_.push_back({{0, 1}, Action::kNone, to_receive_.size()});
       to_receive_.push_back({{1, 2}, Action::kNone});
     }
+  }
+
+  // What is passed on comes to be in the result; what is not leaves that alone.
+  const char* sent_from() const {
+    const bool passed_on = signature_.kind != CollectiveKind::kSendReceive;
+    return static_cast<const char*>(passed_on ? buffers_.result : buffers_.tensors.front());
   }
 
   void prepare(const Segment& segment) const {
@@ -317,9 +332,7 @@ class RingRun {
       const Segment& segment = to_send_[next_send_];
       prepare(segment);
       const auto bytes = static_cast<std::size_t>(segment.range.size());
-      sending_.push_back(
-          {transport_.send(static_cast<char*>(buffers_.result) + segment.range.begin, bytes, left_),
-           segment});
+      sending_.push_back({transport_.send(sent_from() + segment.range.begin, bytes, left_), segment});
       bytes_sent_ += segment.range.size();
       ++next_send_;
       moved = true;

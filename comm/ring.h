@@ -25,9 +25,10 @@ struct RingBuffers {
 
 // Runs one collective to its end on the calling thread. For all_gather `result` is the longer buffer, of
 // which block rank() is this participant's input; for reduce_scatter it is as long as a tensor, the K blocks
-// rank() * K ... are the output, and the rest is scratch. Sums have the bits of signature.order
-// (comm/reduction.h), however the tensors are spread over participants. Returns the bytes that this one sent.
-// Throws CommError if another is in another collective, a message fails, or `limit` is reached.
+// rank() * K ... are the output, and the rest is scratch; for send_receive it is what comes from the right,
+// and no tensor. Sums have the bits of signature.order (comm/reduction.h), however the tensors are spread
+// over participants. Returns the bytes that this one sent. Throws CommError if another is in another
+// collective, a message fails, or `limit` is reached.
 std::int64_t run_ring_collective(Transport& transport, const CollectiveSignature& signature,
                                  const RingBuffers& buffers, const WaitLimit& limit);
 

@@ -123,6 +123,18 @@ WorkPtr RingCommunicator::broadcast(at::Tensor tensor, int root) {
   return submit(signature, std::move(tensor), {});
 }
 
+WorkPtr RingCommunicator::send_receive(at::Tensor output, at::Tensor input) {
+  check_send_receive(output, input);
+  const CollectiveSignature signature{0,
+                                      CollectiveKind::kSendReceive,
+                                      ReduceOp::kSum,
+                                      input.scalar_type(),
+                                      0,
+                                      input.numel(),
+                                      reduction_order()};
+  return submit(signature, std::move(output), std::move(input));
+}
+
 void RingCommunicator::barrier() {
   submit({0, CollectiveKind::kBarrier, ReduceOp::kSum, at::kByte, 0, 0, reduction_order()}, {}, {})->wait();
 }

@@ -45,6 +45,7 @@ class RingCommunicator final : public Communicator {
   WorkPtr reduce_scatter(at::Tensor output, at::Tensor input, ReduceOp op) override;
   WorkPtr all_gather(at::Tensor output, at::Tensor input) override;
   WorkPtr broadcast(at::Tensor tensor, int root) override;
+  WorkPtr send_receive(at::Tensor output, at::Tensor input) override;
   void barrier() override;
   std::int64_t bytes_sent() const override;
   void shutdown() override;

@@ -54,6 +54,13 @@ class RingRunner final : public CollectiveRunner {
       case CollectiveKind::kAllGather:
         block_of(output).copy_(input.view({-1}));
         return run_in(output.mutable_data_ptr());
+      case CollectiveKind::kSendReceive:
+        if (world_size() == 1) {
+          output.view({-1}).copy_(input.view({-1}));
+          return 0;
+        }
+        return run_ring_collective(*transport_, signature,
+                                   {{input.mutable_data_ptr()}, output.mutable_data_ptr(), {}}, limit);
       case CollectiveKind::kAllReduce:
         if (input.defined()) return sum_rows(signature, output, input, limit);
         return run_in(output.mutable_data_ptr());

@@ -50,6 +50,7 @@ class SharedMemoryCommunicator::Engine : public std::enable_shared_from_this<Eng
   void stage_all_reduce(Work& work, const WaitLimit& limit);
   void stage_reduce_scatter(Work& work, const WaitLimit& limit);
   void stage_copies(Work& work, const WaitLimit& limit);
+  int next_rank() const { return (rank() + 1) % world_size(); }
   template <typename CopyIn, typename Reduce, typename CopyOut>
   void run_stages(std::int64_t stages, const CollectiveSignature& signature, const WaitLimit& limit,
                   CopyIn copy_in, Reduce reduce, CopyOut copy_out);
@@ -240,6 +241,11 @@ void SharedMemoryCommunicator::Engine::run_inline(Work& work) {
                   static_cast<std::size_t>(work.given_bytes));
     return;
   }
+  if (signature.kind == CollectiveKind::kSendReceive) {
+    std::memcpy(output, peers_.payload(next_rank(), signature), static_cast<std::size_t>(work.given_bytes));
+    add_bytes_sent(work.given_bytes);
+    return;
+  }
   std::array<const void*, 16> few{};
   std::vector<const void*> many;
   if (world > static_cast<int>(few.size())) many.resize(static_cast<std::size_t>(world));
@@ -307,6 +313,11 @@ void SharedMemoryCommunicator::Engine::run_direct(Work& work, const WaitLimit& l
         add_bytes_sent(work.given_bytes * (world - 1));
       }
       break;
+    case CollectiveKind::kSendReceive:
+      std::memcpy(output, inputs[static_cast<std::size_t>(next_rank())],
+                  static_cast<std::size_t>(work.given_bytes));
+      add_bytes_sent(work.given_bytes);
+      break;
     case CollectiveKind::kBarrier:
     case CollectiveKind::kExchange:
       break;
@@ -349,8 +360,8 @@ void SharedMemoryCommunicator::Engine::run_stages(std::int64_t stages, const Col
   stages_ = first + static_cast<std::uint32_t>(stages);
 }
 
-// Of each stage a rank reduces its part, straight from its own tensor and the peers' staging areas, into its
-// tensor and its own area, from which the others take it.
+// Of each stage a rank reduces its part, straight from its own tensor and the peers' staging areas, into
+// its tensor and its own area, from which the others take it.
 void SharedMemoryCommunicator::Engine::stage_all_reduce(Work& work, const WaitLimit& limit) {
   const CollectiveSignature& signature = work.signature;
   const auto element_bytes = static_cast<std::int64_t>(c10::elementSize(signature.dtype));
@@ -427,27 +438,34 @@ void SharedMemoryCommunicator::Engine::stage_reduce_scatter(Work& work, const Wa
              [](std::int64_t, std::uint32_t) {});
 }
 
-// All-gather and broadcast: what a rank gives, stage by stage, to its place in everybody's output.
+// All-gather, broadcast and send_receive: what a rank gives, stage by stage, to its place in everybody's
+// output.
 void SharedMemoryCommunicator::Engine::stage_copies(Work& work, const WaitLimit& limit) {
   const CollectiveSignature& signature = work.signature;
-  const bool broadcast = signature.kind == CollectiveKind::kBroadcast;
+  const bool gathers = signature.kind == CollectiveKind::kAllGather;
+  const bool gives = signature.kind != CollectiveKind::kBroadcast || rank() == signature.root;
+  const auto takes_from = [&](int r) {
+    if (signature.kind == CollectiveKind::kSendReceive) return r == next_rank();
+    return r != rank() && (gathers || r == signature.root);
+  };
+  const int takers = signature.kind == CollectiveKind::kSendReceive ? 1 : world_size() - 1;
   const std::int64_t block = work.given_bytes;
   const auto* given = static_cast<const std::byte*>(work.given);
   auto* output = static_cast<std::byte*>(work.output.data_ptr());
   const auto bytes = [&](std::int64_t k) {
     return static_cast<std::size_t>(std::min(kStageBytes, block - k * kStageBytes));
   };
-  if (!broadcast) std::memmove(output + rank() * block, given, static_cast<std::size_t>(block));
+  if (gathers) std::memmove(output + rank() * block, given, static_cast<std::size_t>(block));
   run_stages((block + kStageBytes - 1) / kStageBytes, signature, limit,
              [&](std::int64_t k, std::uint32_t stage) {
-               if (broadcast && rank() != signature.root) return;
+               if (!gives) return;
                std::memcpy(peers_.staging(rank(), stage), given + k * kStageBytes, bytes(k));
-               add_bytes_sent(static_cast<std::int64_t>(bytes(k)) * (world_size() - 1));
+               add_bytes_sent(static_cast<std::int64_t>(bytes(k)) * takers);
              },
              [&](std::int64_t k, std::uint32_t stage) {
                for (int r = 0; r < world_size(); ++r) {
-                 if (r == rank() || (broadcast && r != signature.root)) continue;
-                 std::memcpy(output + (broadcast ? 0 : r * block) + k * kStageBytes, peers_.staging(r, stage),
+                 if (!takes_from(r)) continue;
+                 std::memcpy(output + (gathers ? r * block : 0) + k * kStageBytes, peers_.staging(r, stage),
                              bytes(k));
                }
              },
@@ -529,6 +547,14 @@ WorkPtr SharedMemoryCommunicator::broadcast(at::Tensor tensor, int root) {
   const CollectiveSignature signature{
       0, CollectiveKind::kBroadcast, ReduceOp::kSum, tensor.scalar_type(), root, tensor.numel()};
   return engine_->submit(signature, std::move(tensor), {});
+}
+
+WorkPtr SharedMemoryCommunicator::send_receive(at::Tensor output, at::Tensor input) {
+  check_send_receive(output, input);
+  if (input.is_cuda()) return base_->send_receive(std::move(output), std::move(input));
+  const CollectiveSignature signature{
+      0, CollectiveKind::kSendReceive, ReduceOp::kSum, input.scalar_type(), 0, input.numel()};
+  return engine_->submit(signature, std::move(output), std::move(input));
 }
 
 void SharedMemoryCommunicator::barrier() {

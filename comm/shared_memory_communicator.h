@@ -41,6 +41,7 @@ class SharedMemoryCommunicator final : public Communicator {
   WorkPtr reduce_scatter(at::Tensor output, at::Tensor input, ReduceOp op) override;
   WorkPtr all_gather(at::Tensor output, at::Tensor input) override;
   WorkPtr broadcast(at::Tensor tensor, int root) override;
+  WorkPtr send_receive(at::Tensor output, at::Tensor input) override;
   void barrier() override;
   // Bytes that peers read from this rank's memory or that it wrote to theirs.
   std::int64_t bytes_sent() const override;

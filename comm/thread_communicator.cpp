@@ -167,6 +167,9 @@ class ThreadCommunicator final : public Communicator {
     return ring_.all_gather(std::move(output), std::move(input));
   }
   WorkPtr broadcast(at::Tensor tensor, int root) override { return ring_.broadcast(std::move(tensor), root); }
+  WorkPtr send_receive(at::Tensor output, at::Tensor input) override {
+    return ring_.send_receive(std::move(output), std::move(input));
+  }
   void barrier() override { ring_.barrier(); }
   std::int64_t bytes_sent() const override { return ring_.bytes_sent(); }
   void shutdown() override { ring_.shutdown(); }

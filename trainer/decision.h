@@ -13,13 +13,12 @@ enum class DecisionFlag : std::uint32_t {
   kBudget = 1u << 1,         // the budget is reached: save, exit 12
   kEarlyStop = 1u << 2,      // nothing improves any more: save, exit 0
   kNonFiniteLoss = 1u << 3,  // a rank's loss is NaN or infinite: stop before the update, exit 3
-  kOverflow = 1u << 4,       // fp16 gradients overflowed: skip the update
-  kDrift = 1u << 5,          // parameters differ between ranks: stop, exit 11
-  kFailure = 1u << 6,        // a rank cannot go on: stop, exit 11
-  kSave = 1u << 7,           // a save is due by the clock: save, go on
-  kFewerRanks = 1u << 8,     // the loss has come to what --adaptive-ranks waits for: save, exit 10
+  kDrift = 1u << 4,          // parameters differ between ranks: stop, exit 11
+  kFailure = 1u << 5,        // a rank cannot go on: stop, exit 11
+  kSave = 1u << 6,           // a save is due by the clock: save, go on
+  kFewerRanks = 1u << 7,     // the loss has come to what --adaptive-ranks waits for: save, exit 10
 };
-inline constexpr int kDecisionFlagCount = 9;
+inline constexpr int kDecisionFlagCount = 8;
 
 // A set of DecisionFlags.
 class Decision {

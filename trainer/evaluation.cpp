@@ -9,7 +9,8 @@
 
 #include "comm/sum_rows.h"
 #include "sampler/ceil_div.h"
-#include "sampler/data_loader.h"
+#include "trainer/device_loader.h"
+#include "trainer/memory_format.h"
 #include "trainer/random_state.h"
 
 namespace lockstep {
@@ -44,9 +45,11 @@ Evaluation evaluate(Model& model, const std::shared_ptr<const Dataset>& dataset,
                     LogicalRanks& logical_ranks, const EvaluationOptions& options) {
   const at::NoGradGuard no_grad;
   model.eval();
-  DataLoader loader(dataset, {.batch_size = options.batch_size,
-                              .num_workers = options.num_workers,
-                              .pin_memory = options.device.is_cuda()});
+  DeviceLoader loader(dataset,
+                      {.batch_size = options.batch_size,
+                       .num_workers = options.num_workers,
+                       .pin_memory = options.device.is_cuda()},
+                      options.device);
   // By logical rank and head the sum of losses, right answers, answers; on the device, so that the host does
   // not wait for each batch.
   const std::int64_t sums_per_rank = 3 * model.num_heads();
@@ -66,10 +69,9 @@ Evaluation evaluate(Model& model, const std::shared_ptr<const Dataset>& dataset,
     at::Tensor own = sums[rank];
     for (std::int64_t i = 0; i < most_batches && !abandoned; ++i) {
       if (const auto batch = loader.next()) {
-        const at::Tensor data = batch->data.to(options.device, /*non_blocking=*/true);
-        const at::Tensor target = batch->target.to(options.device, /*non_blocking=*/true);
         const AutocastGuard autocast(options.precision, options.device.type());
-        own += model.score(model.forward(data), target);
+        own += model.score(model.forward(laid_out(batch->data, options.memory_format)), batch->target);
+        loader.prefetch();
       }
       abandoned = votes.after_batch();
     }

@@ -27,6 +27,7 @@ struct EvaluationOptions {
   int num_workers = 1;
   Precision precision = Precision::k32True;
   at::Device device = at::kCPU;
+  at::MemoryFormat memory_format = at::MemoryFormat::Contiguous;  // of pictures
   // On all ranks or on none. Called after each batch, on this rank; true on any rank abandons the evaluation
   // on all of them, which agree on that every kBatchesPerVote batches.
   std::function<bool()> wants_to_stop = {};

@@ -1,4 +1,4 @@
-// Mixed precision: which operations run in bfloat16, while parameters stay in float32.
+// Mixed precision: which operations run in bfloat16 or float16, while parameters stay in float32.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -7,9 +7,9 @@
 
 namespace lockstep {
 
-enum class Precision { k32True, kBf16Mixed };
+enum class Precision { k32True, kBf16Mixed, k16Mixed };
 
-// "32-true" or "bf16-mixed", Lightning's names. Throws std::invalid_argument for others.
+// "32-true", "bf16-mixed" or "16-mixed", Lightning's names. Throws std::invalid_argument for others.
 Precision parse_precision(const std::string& name);
 
 // While it lives, this thread's operations follow PyTorch's autocast lists for `device`; to be opened around

@@ -28,6 +28,18 @@ bool is_checkpoint(const fs::path& folder) {
   return fs::is_regular_file(folder / "meta.json", error);
 }
 
+// GradScaler.state_dict().
+Dict python_scaler_state(const GradScalerState& state, std::int64_t growth_interval) {
+  const GradScalerOptions options;
+  Dict dict(c10::AnyType::get(), c10::AnyType::get());
+  dict.insert("scale", state.scale);
+  dict.insert("growth_factor", options.growth_factor);
+  dict.insert("backoff_factor", options.backoff_factor);
+  dict.insert("growth_interval", growth_interval);
+  dict.insert("_growth_tracker", state.growth_tracker);
+  return dict;
+}
+
 c10::IValue to_python(const Checkpoint& checkpoint, const TrainConfig& config) {
   const TrainState state = train_state_from(checkpoint.train_state);
   Dict model(c10::AnyType::get(), c10::AnyType::get());
@@ -43,11 +55,15 @@ c10::IValue to_python(const Checkpoint& checkpoint, const TrainConfig& config) {
   c10::impl::GenericList random_states(c10::AnyType::get());
   for (const at::Tensor& random_state : state.random_states) random_states.push_back(random_state);
 
+  Dict scaler(c10::AnyType::get(), c10::AnyType::get());
+  if (state.grad_scaler) scaler = python_scaler_state(*state.grad_scaler, config.grad_scaler_growth_interval);
+
   Dict dict(c10::AnyType::get(), c10::AnyType::get());
   dict.insert("model", model);
   dict.insert("optimizer", python_optimizer_state(state.optimizer_name, options, state.optimizer,
                                                   num_parameters, config.lr, schedule));
   dict.insert("scheduler", python_scheduler_state(schedule, state.schedule_steps, state.lr));
+  dict.insert("scaler", scaler);  // empty, as a GradScaler's that is not enabled
   dict.insert("step", state.step);
   dict.insert("epoch", state.epoch);
   dict.insert("batch", state.batch);

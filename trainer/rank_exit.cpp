@@ -1,6 +1,5 @@
 #include "trainer/rank_exit.h"
 
-#include <c10/util/Exception.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -13,7 +12,6 @@
 #include "comm/errors.h"
 #include "sampler/data_error.h"
 #include "trainer/checkpoint/durable_file.h"
-#include "trainer/out_of_memory.h"
 #include "trainer/start_up.h"
 
 namespace lockstep {
@@ -76,9 +74,6 @@ void end_rank(int rank, const std::function<RankEnding()>& body) {
     leave_alone(rank, {ExitCode::kBadInput, this_rank + error.what()});
   } catch (const CommError& error) {
     leave_alone(rank, {ExitCode::kPeerFailed, error.what(), error.peer()});  // says which rank by itself
-  } catch (const c10::OutOfMemoryError& error) {
-    leave_alone(rank,
-                {ExitCode::kPeerFailed, this_rank + describe_out_of_memory(error.what_without_backtrace())});
   } catch (const std::exception& error) {
     const std::string text = error.what();  // LibTorch's go on with a stack trace
     leave_alone(rank, {ExitCode::kPeerFailed, this_rank + text.substr(0, text.find('\n'))});

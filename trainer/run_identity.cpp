@@ -35,12 +35,19 @@ Identity run_identity(const TrainConfig& config, int logical_ranks, const Datase
 }
 
 Identity circumstances(const TrainConfig& config) {
-  return {
+  Identity all = {
       {"device", config.device},
       {"processor", config.device == "cpu" ? at::get_cpu_capability() : "any"},
       {"num threads", std::to_string(config.num_threads)},
+      {"memory format", config.memory_format},
+      {"matmul precision", config.matmul_precision},
       {"LibTorch", TORCH_VERSION},
   };
+  if (config.device == "cpu" && config.fused_optimizer == "on")
+    all.emplace_back("optimizer's kernels", "fused");
+  if (config.precision == "16-mixed")
+    all.emplace_back("gradient scaler's growth interval", std::to_string(config.grad_scaler_growth_interval));
+  return all;
 }
 
 namespace {

@@ -17,7 +17,7 @@ using Identity = std::vector<std::pair<std::string, std::string>>;
 Identity run_identity(const TrainConfig& config, int logical_ranks, const Dataset& train);
 
 // What decides bits, too, but may be different where a run goes on: kind of device and processor, threads,
-// version of LibTorch.
+// memory format, precision of float32 products, version of LibTorch. (Activation checkpointing decides none.)
 Identity circumstances(const TrainConfig& config);
 // "num threads was 1, is 2; ..." for what is in both and differs; empty if nothing is.
 std::string list_differences(const Identity& saved, const Identity& current);

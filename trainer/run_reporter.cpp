@@ -253,6 +253,7 @@ void RunReporter::stepped(const StepReport& step) {
   record.elapsed_s = state.bill.running_s();
   record.costs = state.costs(step.at);
   record.grad_norm = step.grad_norm;
+  record.loss_scale = step.loss_scale;
   state.metrics.write(record);
   state.sinks.logged(record);
   state.bar.log(state.progress(step.at, step.loss));

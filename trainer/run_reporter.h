@@ -40,6 +40,7 @@ struct StepReport {
   bool log = false;  // a record and a line, too
   double lr = 0.0;
   std::optional<double> grad_norm;
+  std::optional<double> loss_scale;
   std::int64_t bytes_sent = 0;  // in this attempt
 };
 

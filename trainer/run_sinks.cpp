@@ -40,6 +40,7 @@ void RunSinks::logged(const TrainRecord& record) {
   if (record.costs.spend.amount)
     values.emplace_back("cost/spend_" + record.costs.spend.currency, *record.costs.spend.amount);
   if (record.grad_norm) values.emplace_back("grad_norm", *record.grad_norm);
+  if (record.loss_scale) values.emplace_back("loss_scale", *record.loss_scale);
   tensorboard_->write(record.step, values);
 }
 

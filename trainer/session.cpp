@@ -24,7 +24,9 @@
 #include "trainer/data_options.h"
 #include "trainer/exchange/python_checkpoint.h"
 #include "trainer/exchange/python_optimizer.h"
+#include "trainer/matmul_precision.h"
 #include "trainer/metrics/metrics_writer.h"
+#include "trainer/model_options.h"
 #include "trainer/model_state.h"
 #include "trainer/models/models.h"
 #include "trainer/notices/notice_watcher.h"
@@ -139,6 +141,7 @@ Checkpoint read_start(const TrainConfig& config) {
   state.step = python.step;
   state.optimizer = std::move(python.optimizer);
   state.random_states = std::move(python.random_states);
+  state.grad_scaler = python.grad_scaler;
   if (python.param_group) {
     state.lr = python.param_group->lr.value_or(0.0);
     const bool momentum_moves = config.lr_schedule == "one-cycle" && config.cycle_momentum;
@@ -246,6 +249,8 @@ SessionEnd train(const TrainConfig& config, Communicator& communicator, const Co
     parts.model = create_model(config.model, parts.data.train->shape());
     parts.model->to(device);
     if (config.sync_batchnorm) synchronize_batch_norm(*parts.model, config.model, shared);
+    for (const std::string& line : apply_model_options(config, *parts.model))
+      if (communicator.rank() == 0) std::printf("lockstep: %s\n", line.c_str());
   });
   together(communicator, [&] {
     if (communicator.rank() == 0) open_run_folder(config, folder);
@@ -282,11 +287,7 @@ SessionEnd train(const TrainConfig& config, Communicator& communicator, const Co
   if (communicator.rank() == 0) write_config_file(folder.dir.config_file(), config, nccl_remarks(config));
   const ExitCode code = trainer->fit();
   if (code == ExitCode::kBudget) return {code, trainer->budget_message()};
-  return {code, code == ExitCode::kPaused
-                    ? "paused after step " + std::to_string(trainer->step()) +
-                          (config.fresh ? ": run the same command without --fresh to go on"
-                                        : ": run the same command again to go on")
-                    : ""};
+  return {code, code == ExitCode::kPaused ? trainer->pause_message() : ""};
 }
 
 // On every machine, by one of its ranks: any machine's notice pauses the run.
@@ -311,6 +312,7 @@ SessionEnd run_session(const TrainConfig& config, const Placement& placement) {
   at::set_num_threads(choose_num_threads(config, placement));
   const at::Device device = choose_device(config.device, placement);
   const std::string pinned = device.is_cuda() && config.logical_world_size > 0 ? pin_cuda_arithmetic() : "";
+  const std::string products = set_matmul_precision(config.matmul_precision, device);
   // Files are read while the ranks find each other.
   auto data =
       std::async(std::launch::async, [&] { return open_dataset(config.data, dataset_options(config)); });
@@ -324,6 +326,7 @@ SessionEnd run_session(const TrainConfig& config, const Placement& placement) {
                 at::get_num_threads(), at::get_num_threads() == 1 ? "" : "s", communicator->backend().c_str(),
                 choose_backend(options, gpus).reason.c_str(), warm_heap ? ", heap kept warm" : "");
     if (!pinned.empty()) std::printf("lockstep: %s\n", pinned.c_str());
+    if (!products.empty()) std::printf("lockstep: %s\n", products.c_str());
     std::fflush(stdout);
   }
   const auto notices = watch_for_notices(config, placement);

@@ -12,8 +12,9 @@ namespace lockstep {
 namespace {
 
 // Of train_state.pt. To be raised with every field that is added, dropped or changed.
-// 1: until the schedule was saved; 2: with the schedule, the monitor and the circumstances.
-constexpr std::int64_t kFormatVersion = 2;
+// 1: until the schedule was saved; 2: with the schedule, the monitor and the circumstances; 3: with the
+// gradient scaler.
+constexpr std::int64_t kFormatVersion = 3;
 
 using Dict = c10::impl::GenericDict;
 using List = c10::impl::GenericList;
@@ -148,6 +149,20 @@ MonitorState monitor_from(const c10::IValue& value) {
   return state;
 }
 
+c10::IValue scaler_to_ivalue(const std::optional<GradScalerState>& state) {
+  if (!state) return {};
+  Dict dict = make_dict();
+  dict.insert("scale", state->scale);
+  dict.insert("growth_tracker", state->growth_tracker);
+  return dict;
+}
+
+std::optional<GradScalerState> scaler_from(const c10::IValue& value) {
+  if (value.isNone()) return std::nullopt;
+  const Reader reader(value, "grad_scaler.");
+  return GradScalerState{reader.number("scale"), reader.count("growth_tracker")};
+}
+
 using Names = std::vector<std::pair<std::string, std::string>>;
 
 c10::IValue names_to_ivalue(const Names& names) {
@@ -185,6 +200,7 @@ TrainState state_from(const Reader& reader) {
   state.schedule_steps = reader.count("schedule_steps");
   state.lr = reader.number("lr");
   state.momentum = reader.optional_number("momentum");
+  if (reader.dict().contains("grad_scaler")) state.grad_scaler = scaler_from(reader.field("grad_scaler"));
   state.optimizer_name = reader.text("optimizer_name");
   for (const c10::IValue& item : reader.list("optimizer").vec()) {
     const Reader entry(item, "optimizer.");
@@ -225,6 +241,7 @@ c10::IValue to_ivalue(const TrainState& state) {
   dict.insert("schedule_steps", state.schedule_steps);
   dict.insert("lr", state.lr);
   dict.insert("momentum", optional_number(state.momentum));
+  dict.insert("grad_scaler", scaler_to_ivalue(state.grad_scaler));
   dict.insert("optimizer_name", state.optimizer_name);
   dict.insert("optimizer", optimizer);
   dict.insert("identity", names_to_ivalue(state.identity));

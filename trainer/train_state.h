@@ -11,6 +11,7 @@
 
 #include "comm/reducer.h"
 #include "trainer/early_stopping.h"
+#include "trainer/optim/grad_scaler.h"
 #include "trainer/optim/optimizer.h"
 
 namespace lockstep {
@@ -26,10 +27,11 @@ struct TrainState {
   MonitorState monitor;                   // what evaluations have shown so far
   std::vector<at::Tensor> random_states;  // by logical rank
   BucketHistory buckets;
-  std::string schedule;             // LrScheduler::description() and what its steps are
-  std::int64_t schedule_steps = 0;  // that it has taken
-  double lr = 0.0;                  // for the next step
-  std::optional<double> momentum;   // for the next step, where the schedule moves it
+  std::string schedule;                        // LrScheduler::description() and what its steps are
+  std::int64_t schedule_steps = 0;             // that it has taken
+  double lr = 0.0;                             // for the next step
+  std::optional<double> momentum;              // for the next step, where the schedule moves it
+  std::optional<GradScalerState> grad_scaler;  // with 16-mixed
   std::string optimizer_name;
   std::vector<OptimizerStateEntry> optimizer;
   // What must be the same for the run to go on with the same bits: option names and values.

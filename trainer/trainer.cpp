@@ -11,8 +11,10 @@
 
 #include "sampler/ceil_div.h"
 #include "sampler/data_error.h"
+#include "trainer/config/option_value.h"
 #include "trainer/drift.h"
 #include "trainer/evaluation.h"
+#include "trainer/memory_format.h"
 #include "trainer/model_state.h"
 #include "trainer/optim/clip_grad.h"
 #include "trainer/random_state.h"
@@ -20,6 +22,13 @@
 #include "trainer/update_options.h"
 
 namespace lockstep {
+namespace {
+
+// Gradients that overflow at this scale would overflow float16 without one; a smaller scale loses small ones
+// and helps nobody.
+constexpr double kLeastLossScale = 1.0;
+
+}  // namespace
 
 Trainer::Trainer(TrainerParts parts)
     : config_(std::move(parts.config)),
@@ -29,6 +38,7 @@ Trainer::Trainer(TrainerParts parts)
       model_(std::move(parts.model)),
       run_dir_(std::move(parts.run_dir)),
       precision_(parse_precision(config_.precision)),
+      memory_format_(parse_memory_format(config_.memory_format)),
       logical_ranks_(parts.logical_ranks),
       agreement_(communicator_, logical_ranks_.world_size(), logical_ranks_.first()) {
   for (int index = 0; index < logical_ranks_.count(); ++index) {
@@ -39,7 +49,8 @@ Trainer::Trainer(TrainerParts parts)
         data_.train,
         DataLoaderOptions{.batch_size = config_.batch_size,
                           .num_workers = config_.num_workers,
-                          .pin_memory = device_.is_cuda()});
+                          .pin_memory = device_.is_cuda()},
+        device_);
   }
   for (const at::Tensor& parameter : model_->parameters()) {
     if (parameter.requires_grad()) parameters_.push_back(parameter);
@@ -56,6 +67,11 @@ Trainer::Trainer(TrainerParts parts)
   ddp_options.reducer.hook = create_communication_hook(config_.comm_hook);
   ddp_.emplace(model_, communicator_, ddp_options);
   make_optimizer();
+  if (precision_ == Precision::k16Mixed) {
+    scaler_.emplace(GradScalerOptions{.init_scale = config_.grad_scaler_init_scale,
+                                      .growth_interval = config_.grad_scaler_growth_interval},
+                    device_);
+  }
   // From here on ranks draw different numbers (dropout): rank r as after torch.manual_seed(seed + r).
   logical_ranks_.seed(config_.seed);
   if (parts.checkpoint) restore(*parts.checkpoint);
@@ -95,7 +111,8 @@ void Trainer::make_tracer() {
 // Elsewhere the parameters have to travel once more, so it has to be asked for.
 void Trainer::make_optimizer() {
   const OptimizerOptions options = optimizer_options(config_, *schedule_);
-  const bool pays = ddp_->reducer().shares_memory() && communicator_->world_size() > 1;
+  const bool pays = ddp_->reducer().shares_memory() && communicator_->world_size() > 1 &&
+                    !(options.fused && device_.is_cpu());
   if (config_.shard_optimizer == "on" || (config_.shard_optimizer == "auto" && pays)) {
     auto sharded = std::make_unique<ShardedOptimizer>(config_.optimizer, parameters_, options,
                                                       ddp_->reducer(), communicator_);
@@ -117,6 +134,7 @@ void Trainer::restore(const Checkpoint& checkpoint) {
     throw DataError(std::string("checkpoint: ") + error.what());
   }
   optimizer_->load_state(saved.optimizer);
+  if (scaler_ && saved.grad_scaler) scaler_->load_state(*saved.grad_scaler);
   // A learning rate that is constant may be changed on the way.
   schedule_->resume(saved.schedule_steps, schedule_->changes() ? saved.lr : config_.lr);
   apply(*schedule_, *optimizer_);
@@ -193,7 +211,7 @@ ExitCode Trainer::fit() {
       feed.loader.start_epoch(feed.sampler.indices(state_.epoch), state_.batch);
     }
     while (state_.batch < batches_per_epoch() && !complete()) {
-      const Decision agreed = train_step();
+      const Decision agreed = train_step_within_memory();
       // A run that is complete has nothing to pause; but its evaluation may be more than the budget has left.
       const bool over_budget = agreed.has(DecisionFlag::kBudget);
       const bool pause = over_budget || (asks_for_pause(agreed) && !complete());
@@ -266,15 +284,28 @@ Decision Trainer::train_step() {
   timer_.begin(StepPart::kOptimizer);
   if (agreed.decision.has(DecisionFlag::kFailure)) stop_for_failure(saver_->settle());
   if (agreed.decision.has(DecisionFlag::kDrift)) stop_for_drift(agreed.fingerprints);
-  if (agreed.decision.has(DecisionFlag::kNonFiniteLoss)) stop_for_bad_loss(agreed.first_bad_rank);
   std::optional<double> grad_norm;
-  if (sharded_ != nullptr && (config_.gradient_clip_val > 0.0 || hashes_)) sharded_->average_gradients();
+  if (sharded_ != nullptr && (config_.gradient_clip_val > 0.0 || hashes_ || scaler_))
+    sharded_->average_gradients();
+  const std::optional<double> loss_scale =
+      scaler_ && log ? std::optional(scaler_->state().scale) : std::nullopt;
+  at::Tensor found_inf;
+  if (scaler_) found_inf = scaler_->unscale(parameters_);
+  const bool overflow = scaler_ && read_loss && found_inf.item<float>() != 0.0F;
+  // A loss that is not finite gives such gradients, which float16 has a remedy for.
+  if (agreed.decision.has(DecisionFlag::kNonFiniteLoss) && !overflow)
+    stop_for_bad_loss(agreed.first_bad_rank);
   if (config_.gradient_clip_val > 0.0) {
     const at::Tensor norm = clip_grad_norm(parameters_, config_.gradient_clip_val);
     if (log) grad_norm = norm.item<double>();
   }
   if (hashes_) hashes_->reduced();
-  optimizer_->step();
+  if (scaler_) {
+    optimizer_->step_unless(found_inf);
+    update_scale(found_inf, overflow);
+  } else {
+    optimizer_->step();
+  }
   if (sharded_ != nullptr) timer_.add_exposed_communication(sharded_->exposed_wait_s());
   timer_.begin(StepPart::kOther);
   ++state_.step;
@@ -298,6 +329,7 @@ Decision Trainer::train_step() {
                         .log = log,
                         .lr = lr,
                         .grad_norm = grad_norm,
+                        .loss_scale = loss_scale,
                         .bytes_sent = communicator_->bytes_sent()});
     if (const auto remark = ddp_->reducer().take_remark()) reporter_->say(*remark);
   }
@@ -322,10 +354,8 @@ void Trainer::forward_and_backward_of(std::size_t index, bool last, std::int64_t
   timer_.begin(StepPart::kData);
   const auto batch = feeds_[index].loader.next();
   if (!batch) throw std::logic_error("the data loader ended before the epoch did");
-  if (hashes_) hashes_->inputs(batch->data, batch->target);
-  const at::Tensor data = batch->data.to(device_, /*non_blocking=*/true);
-  const at::Tensor target = batch->target.to(device_, /*non_blocking=*/true);
-  if (index == 0) state_.samples_seen += target.size(0) * logical_ranks_.world_size();
+  if (hashes_) hashes_->inputs(batch->host.data, batch->host.target);
+  if (index == 0) state_.samples_seen += batch->target.size(0) * logical_ranks_.world_size();
 
   timer_.begin(StepPart::kForward);
   std::optional<DistributedDataParallel<Model>::NoSync> no_sync;
@@ -333,15 +363,33 @@ void Trainer::forward_and_backward_of(std::size_t index, bool last, std::int64_t
   at::Tensor loss;
   {
     const AutocastGuard autocast(precision_, device_.type());
-    loss = model_->loss(ddp_->forward(data), target);
+    loss = model_->loss(ddp_->forward(laid_out(batch->data, memory_format_)), batch->target);
   }
   if (batches > 1) loss = loss / static_cast<double>(batches);
   if (read_loss) losses_[index] += loss.detach().item<double>();
+  if (scaler_) loss = scaler_->scale(loss);
   const bool averages = last && index + 1 == feeds_.size();
   if (averages) vote();
   timer_.begin(StepPart::kBackward);
   loss.backward();
   if (averages) timer_.add_exposed_communication(ddp_->reducer().times().exposed_wait_s);
+  if (device_.is_cuda()) {  // which is still computing
+    timer_.begin(StepPart::kData);
+    feeds_[index].loader.prefetch();
+  }
+}
+
+// The averaged gradients, and so the new scale, are the same on all ranks. `overflow`: that they overflowed,
+// in a step whose loss is read; in others the host does not know.
+void Trainer::update_scale(const at::Tensor& found_inf, bool overflow) {
+  const double scale = overflow ? scaler_->state().scale : 0.0;
+  if (overflow && scale <= kLeastLossScale) stop_for_overflow(scale);
+  scaler_->update(found_inf);
+  if (!overflow || !reporter_) return;
+  reporter_->happened("overflow", position(),
+                      "float16 gradients overflowed in step " + std::to_string(state_.step + 1) +
+                          ", which updates nothing; the loss scale falls from " + to_text(scale) + " to " +
+                          to_text(scaler_->state().scale));
 }
 
 void Trainer::vote() {
@@ -376,6 +424,7 @@ bool Trainer::run_evaluation() {
                                       .num_workers = config_.num_workers,
                                       .precision = precision_,
                                       .device = device_,
+                                      .memory_format = memory_format_,
                                       .wants_to_stop = asks_to_stop});
   if (result.abandoned) {
     logical_ranks_.set_own_random_states(random_states);

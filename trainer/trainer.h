@@ -9,15 +9,16 @@
 
 #include "comm/communicator.h"
 #include "comm/distributed_data_parallel.h"
-#include "sampler/data_loader.h"
 #include "sampler/datasets.h"
 #include "sampler/distributed_sampler.h"
 #include "trainer/checkpoint/checkpoint_manager.h"
 #include "trainer/config/train_config.h"
+#include "trainer/device_loader.h"
 #include "trainer/hashes/hash_recorder.h"
 #include "trainer/logical_ranks.h"
 #include "trainer/metrics/step_timer.h"
 #include "trainer/models/model.h"
+#include "trainer/optim/grad_scaler.h"
 #include "trainer/optim/lr_schedule.h"
 #include "trainer/optim/sharded_optimizer.h"
 #include "trainer/precision.h"
@@ -65,6 +66,8 @@ class Trainer {
   ExitCode fit();
   // Optimizer steps done.
   std::int64_t step() const { return state_.step; }
+  // After a pause: what the user is told, and does to go on.
+  std::string pause_message() const;
   // On rank 0, why the budget ended fit().
   std::string budget_message() const { return reporter_ ? reporter_->stop_message() : ""; }
 
@@ -75,6 +78,7 @@ class Trainer {
   void save();
   void settle_before(ExitCode code);
   void make_saver(const TrainerParts& parts);
+  Decision train_step_within_memory();
   Decision train_step();
   void make_tracer();
   void make_hashes();
@@ -88,8 +92,10 @@ class Trainer {
   void forward_and_backward(std::int64_t batches, bool read_loss);
   void forward_and_backward_of(std::size_t index, bool last, std::int64_t batches, bool read_loss);
   void vote();
+  void update_scale(const at::Tensor& found_inf, bool overflow);
   void stop_for_bad_loss(int rank);
   void stop_for_bad_parameters();
+  [[noreturn]] void stop_for_overflow(double scale);
   [[noreturn]] void stop_for_failure(const std::string& failure);
   void observe_evaluation();
   bool agree_to_stop_early();
@@ -117,13 +123,15 @@ class Trainer {
   std::shared_ptr<Model> model_;
   RunDir run_dir_;
   Precision precision_;
+  at::MemoryFormat memory_format_;
   LogicalRanks logical_ranks_;
   // Of each logical rank of this process.
   struct Feed {
-    Feed(DistributedSampler samples, const std::shared_ptr<const Dataset>& data, DataLoaderOptions options)
-        : sampler(samples), loader(data, options) {}
+    Feed(DistributedSampler samples, const std::shared_ptr<const Dataset>& data, DataLoaderOptions options,
+         at::Device device)
+        : sampler(samples), loader(data, options, device) {}
     DistributedSampler sampler;
-    DataLoader loader;
+    DeviceLoader loader;
   };
   std::deque<Feed> feeds_;
   std::optional<DistributedDataParallel<Model>> ddp_;
@@ -131,6 +139,7 @@ class Trainer {
   std::unique_ptr<Optimizer> optimizer_;
   std::optional<LrScheduler> schedule_;
   ShardedOptimizer* sharded_ = nullptr;  // optimizer_, where it is one
+  std::optional<GradScaler> scaler_;     // with --precision 16-mixed
   StepAgreement agreement_;
   std::vector<double> losses_;  // of this step, by logical rank of this process
   StepTimer timer_;
@@ -138,6 +147,7 @@ class Trainer {
   std::optional<StepTracer> tracer_;    // with --trace
   std::optional<HashRecorder> hashes_;  // with --record-hashes
   TrainState state_;
+  std::string end_reason_;
   std::optional<RunReporter> reporter_;  // rank 0
   std::optional<Saver> saver_;
   MonitorOptions monitor_;

@@ -56,6 +56,7 @@ void Trainer::save() {
   state_.schedule_steps = schedule_->steps();
   state_.lr = schedule_->lr();
   state_.momentum = schedule_->momentum();
+  if (scaler_) state_.grad_scaler = scaler_->state();
   // A collective where the ranks share it out.
   state_.optimizer = sharded_ != nullptr ? sharded_->snapshot_state() : optimizer_->state();
   if (saver_->writes()) {

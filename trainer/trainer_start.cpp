@@ -49,6 +49,7 @@ void Trainer::start_from(const TrainState& start) {
   while (schedule_->steps() < schedule_steps) schedule_->step();
   apply(*schedule_, *optimizer_);
   optimizer_->load_state(start.optimizer);
+  if (scaler_ && start.grad_scaler) scaler_->load_state(*start.grad_scaler);
   if (!start.random_states.empty()) logical_ranks_.set_random_states(start.random_states);
 }
 

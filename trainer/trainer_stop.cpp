@@ -1,8 +1,12 @@
 // When a Trainer has to stop before its run is complete, why, and how every attempt ends.
 #include "comm/agreement.h"
 #include "trainer/checkpoint/snapshot.h"
+#include "trainer/cost/launch_moment.h"
+#include "trainer/config/option_value.h"
 #include "trainer/cost/ledger.h"
 #include "trainer/drift.h"
+#include "trainer/out_of_memory.h"
+#include "trainer/recompute/checkpointed_block.h"
 #include "trainer/signals.h"
 #include "trainer/start_up.h"
 #include "trainer/trainer.h"
@@ -24,9 +28,43 @@ std::string Trainer::pause_reason(Decision agreed) const {
   return !pause_requested() && reporter_ && reporter_->is_off_peak_over() ? "off_peak" : "paused";
 }
 
+// `lockstep train` goes on by itself after two kinds of pauses (launch/train_bill.cpp).
+std::string Trainer::pause_message() const {
+  const std::string paused = "paused after step " + std::to_string(state_.step);
+  const bool is_launched = told_launch_moment().has_value();
+  if (is_launched && end_reason_ == kFewerRanks) return paused + ", to go on with fewer ranks";
+  if (is_launched && end_reason_ == "off_peak") return paused + ", to go on in the next off-peak hours";
+  return paused + (config_.fresh ? ": run the same command without --fresh to go on"
+                                 : ": run the same command again to go on");
+}
+
 // All ranks have agreed on it, and the run is saved.
 ExitCode Trainer::end_for_budget() {
   return end(ExitCode::kBudget, reporter_ ? reporter_->stop_reason() : "");
+}
+
+// Memory may run out on this rank alone, in the middle of what the others wait for.
+Decision Trainer::train_step_within_memory() {
+  try {
+    return train_step();
+  } catch (const std::exception& error) {
+    if (!is_out_of_memory(error)) throw;
+    std::vector<at::Tensor> weights = model_->parameters();
+    for (const at::Tensor& buffer : model_->buffers()) weights.push_back(buffer);
+    MemoryFacts facts{.where = "step " + std::to_string(state_.step + 1),
+                      .device = device_.str(),
+                      .asked_for = size_asked_for(error),
+                      .held = {total_bytes(weights), total_bytes(parameters_), {}},
+                      .has_blocks = has_blocks(*model_),
+                      .has_tokens = data_.train->shape().sequence_length > 0,
+                      .ranks = communicator_->world_size()};
+    if (sharded_ == nullptr) {  // another one would ask the other ranks
+      std::vector<at::Tensor> state;
+      for (const OptimizerStateEntry& entry : optimizer_->state()) state.push_back(entry.value);
+      facts.held.optimizer = total_bytes(state);
+    }
+    throw LoneStop(ExitCode::kPeerFailed, out_of_memory_advice(config_, facts));
+  }
 }
 
 // After an evaluation that was abandoned: only rank 0 knows whether the budget was why.
@@ -54,6 +92,24 @@ void Trainer::stop_for_bad_parameters() {
                      "parameter " + item.key() + " is not finite after step " + std::to_string(state_.step) +
                          "; lower --lr, or look at the data; the last checkpoint is untouched");
   }
+}
+
+// Averaged gradients are equal on all ranks.
+void Trainer::stop_for_overflow(double scale) {
+  std::string name = "of no parameter";
+  for (const auto& item : model_->named_parameters()) {
+    if (!item.value().grad().defined() || all_finite(item.value().grad())) continue;
+    name = "of parameter " + item.key();
+    break;
+  }
+  const std::string what = "the float16 gradient " + name + " is not finite at step " +
+                           std::to_string(state_.step + 1) + " even with a loss scale of " + to_text(scale);
+  if (reporter_) reporter_->happened("stop", position(), what);
+  end(ExitCode::kBadInput, "overflow");
+  throw AgreedStop(ExitCode::kBadInput,
+                   what +
+                       "; lower --lr, look at the data, or use --precision bf16-mixed; the last "
+                       "checkpoint is untouched");
 }
 
 void Trainer::stop_for_drift(const std::vector<double>& fingerprints) {
@@ -88,6 +144,7 @@ void Trainer::settle_before(ExitCode code) {
 }
 
 ExitCode Trainer::end(ExitCode code, const std::string& reason) {
+  end_reason_ = reason;
   heartbeat_.beat(RankPhase::kEnding, state_.step);
   if (tracer_) tracer_->finish();
   settle_before(code);

@@ -52,6 +52,8 @@ OptimizerOptions optimizer_options(const TrainConfig& config) {
   options.beta1 = config.adam_beta1;
   options.beta2 = config.adam_beta2;
   options.eps = config.adam_eps;
+  options.fused =
+      config.fused_optimizer == "on" || (config.fused_optimizer == "auto" && config.device == "cuda");
   return options;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <stdexcept>
+#include <string_view>
 #include <utility>
 
 #include "bench/config/bench_options.h"
@@ -11,14 +12,19 @@
 namespace lockstep {
 namespace {
 
-constexpr std::array<std::pair<const char*, const char*>, 8> kNcclTestsFlags = {{{"-b", "--min-bytes"},
-                                                                                 {"-e", "--max-bytes"},
-                                                                                 {"-f", "--step-factor"},
-                                                                                 {"-w", "--warmup-iters"},
-                                                                                 {"-n", "--iters"},
-                                                                                 {"-d", "--dtype"},
-                                                                                 {"-c", "--check"},
-                                                                                 {"-r", "--root"}}};
+constexpr std::array<std::pair<std::string_view, std::string_view>, 12> kNcclTestsFlags = {
+    {{"-b", "--min-bytes"},
+     {"--minbytes", "--min-bytes"},
+     {"-e", "--max-bytes"},
+     {"--maxbytes", "--max-bytes"},
+     {"-f", "--step-factor"},
+     {"--stepfactor", "--step-factor"},
+     {"-w", "--warmup-iters"},
+     {"-n", "--iters"},
+     {"-d", "--dtype"},
+     {"--datatype", "--dtype"},
+     {"-c", "--check"},
+     {"-r", "--root"}}};
 
 template <class Config>
 std::vector<FlagSpec> specs_of(const std::vector<Option<Config>>& options) {
@@ -47,6 +53,8 @@ const std::vector<BenchSummary>& benches() {
       {name_of(Collective::kReduceScatter), "The same of a reduce-scatter"},
       {name_of(Collective::kAllGather), "The same of an all-gather"},
       {name_of(Collective::kBroadcast), "The same of a broadcast"},
+      {name_of(Collective::kSendReceive),
+       "The same of every rank sending to one neighbour and receiving from the other"},
       {"step", "Time of a training step: local, with averaged gradients, with the sharded update"},
       {kScalingBench, "Both over ranks and links, what follows for more ranks, and a report"},
   };
@@ -73,8 +81,9 @@ std::string bench_name(const std::vector<std::string>& arguments) {
 std::vector<std::string> with_long_flags(const std::string& bench, std::vector<std::string> arguments) {
   if (!find_collective(bench)) return arguments;
   for (std::string& argument : arguments) {
-    for (const auto& [letter, name] : kNcclTestsFlags) {
-      if (argument == letter) argument = name;
+    const std::string word = argument.substr(0, argument.find('='));
+    for (const auto& [theirs, ours] : kNcclTestsFlags) {
+      if (word == theirs) argument.replace(0, theirs.size(), ours);
     }
   }
   return arguments;

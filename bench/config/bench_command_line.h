@@ -29,7 +29,7 @@ inline constexpr const char* kScalingBench = "scaling";
 // one.
 std::string bench_name(const std::vector<std::string>& arguments);
 
-// nccl-tests' one-letter flags as our long ones: {"-b", "8"} becomes {"--min-bytes", "8"}.
+// nccl-tests' flags as ours: {"-b", "8"} becomes {"--min-bytes", "8"}, and so does {"--minbytes", "8"}.
 std::vector<std::string> with_long_flags(const std::string& bench, std::vector<std::string> arguments);
 std::vector<FlagSpec> bench_flag_specs(const std::string& bench);
 std::vector<HelpEntry> bench_help_entries(const std::string& bench);

@@ -66,7 +66,8 @@ std::vector<Option<CollectiveConfig>> make_collective_options(Collective collect
   const std::string mpi = collective == Collective::kAllReduce       ? "MPI_Allreduce"
                           : collective == Collective::kReduceScatter ? "MPI_Reduce_scatter_block"
                           : collective == Collective::kAllGather     ? "MPI_Allgather"
-                                                                     : "MPI_Bcast";
+                          : collective == Collective::kBroadcast     ? "MPI_Bcast"
+                                                                     : "MPI_Sendrecv";
   std::vector<Option<C>> options = {
       {"min-bytes", kWhat, &C::min_bytes, "SIZE",
        "Smallest size, bytes; K, M and G are powers of 1024 (-b). It is the whole that is reduced, gathered "
@@ -128,7 +129,8 @@ std::vector<Option<CollectiveConfig>> make_collective_options(Collective collect
 const std::vector<Option<CollectiveConfig>>& collective_options(Collective collective) {
   static const std::vector<std::vector<Option<CollectiveConfig>>> tables = {
       make_collective_options(Collective::kAllReduce), make_collective_options(Collective::kReduceScatter),
-      make_collective_options(Collective::kAllGather), make_collective_options(Collective::kBroadcast)};
+      make_collective_options(Collective::kAllGather), make_collective_options(Collective::kBroadcast),
+      make_collective_options(Collective::kSendReceive)};
   return tables[static_cast<std::size_t>(collective)];
 }
 
@@ -166,8 +168,8 @@ const std::vector<Option<StepConfig>>& step_options() {
          list_of({"alone", "local", "averaged", "sharded"})},
         {"compare", kWhat, &C::compare, "NAMES",
          "Measured beside us, alternating in the same run: c10d (PyTorch's own Reducer over Gloo, in this "
-         "program), pytorch (PyTorch DDP under torchrun, over Gloo or on GPUs NCCL, and its local step) and "
-         "compile (pytorch, and its DDP under torch.compile)",
+         "program), pytorch (PyTorch DDP under torchrun, over Gloo or on GPUs NCCL, and its local step; "
+         "pytorch-ddp: without that) and compile (pytorch-ddp, and that under torch.compile)",
          list_of({std::begin(C::kPeers), std::end(C::kPeers)})},
         {"compress", kWhat, &C::compress, "NAME",
          "What gradients travel as, ours and the peers': none (as they are) or fp16",

@@ -5,8 +5,8 @@
 namespace lockstep {
 namespace {
 
-constexpr std::array kNames = {"all-reduce", "reduce-scatter", "all-gather",
-                               "broadcast"};  // in the enum's order
+constexpr std::array kNames = {"all-reduce", "reduce-scatter", "all-gather", "broadcast",
+                               "send-receive"};  // in the enum's order
 
 }  // namespace
 
@@ -25,7 +25,7 @@ CollectiveConfig defaults_of(Collective collective) {
   CollectiveConfig config;
   config.collective = collective;
   // MPI leaves a reduce-scatter's result elsewhere when it is in place, so that who is compared with it is
-  // not.
+  // not. A send-receive has two buffers.
   config.in_place = collective == Collective::kAllReduce || collective == Collective::kBroadcast;
   return config;
 }

@@ -1,5 +1,5 @@
-// Every option of `lockstep bench all-reduce`, `reduce-scatter`, `all-gather` and `broadcast`. Links no
-// LibTorch.
+// Every option of `lockstep bench all-reduce`, `reduce-scatter`, `all-gather`, `broadcast` and
+// `send-receive`. Links no LibTorch.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 
 namespace lockstep {
 
-enum class Collective { kAllReduce, kReduceScatter, kAllGather, kBroadcast };
+enum class Collective { kAllReduce, kReduceScatter, kAllGather, kBroadcast, kSendReceive };
 
 // "all-reduce", as in `lockstep bench all-reduce`.
 const char* name_of(Collective collective);

@@ -33,7 +33,7 @@ struct StepConfig : BenchSetting {
   std::string record_profile;  // a file for one rank's gradient-ready times; empty: none
   std::string replay;          // such a file: a contender that sleeps in place of computing; empty: none
 
-  static constexpr const char* kPeers[] = {"c10d", "pytorch", "compile"};
+  static constexpr const char* kPeers[] = {"c10d", "pytorch", "pytorch-ddp", "compile"};
 };
 
 // One model with one input.

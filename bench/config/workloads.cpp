@@ -13,6 +13,7 @@ const std::vector<Workload>& named_workloads() {
       {"mlp-4096", "mlp", {4096, 4096}, {1, 28, 28}, 10, 16, 3, 0, 0},
       {"resnet18", "resnet18", {}, {3, 64, 64}, 1000, 16, 2, 0, 0},
       {"resnet50", "resnet50", {}, {3, 96, 96}, 1000, 4, 1, 0, 0},
+      {"gpt2-mini", "gpt2-mini", {}, {}, 0, 4, 2, 128, 4096},
   };
   return table;
 }

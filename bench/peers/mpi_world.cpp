@@ -106,6 +106,18 @@ void MpiWorld::broadcast(const at::Tensor& tensor, int root) {
         MPI_Bcast(tensor.mutable_data_ptr(), bytes_of("MPI_Bcast", tensor), MPI_BYTE, root, MPI_COMM_WORLD));
 }
 
+void MpiWorld::send_receive(const at::Tensor& output, const at::Tensor& input) {
+  int rank = 0;
+  int world_size = 1;
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  MPI_Comm_size(MPI_COMM_WORLD, &world_size);
+  const int bytes = bytes_of("MPI_Sendrecv", input);
+  check("MPI_Sendrecv",
+        MPI_Sendrecv(input.const_data_ptr(), bytes, MPI_BYTE, (rank + world_size - 1) % world_size, 0,
+                     output.mutable_data_ptr(), bytes, MPI_BYTE, (rank + 1) % world_size, 0, MPI_COMM_WORLD,
+                     MPI_STATUS_IGNORE));
+}
+
 bool MpiWorld::knows(at::ScalarType dtype) {
   return datatype_of(dtype).has_value();
 }

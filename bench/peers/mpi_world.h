@@ -29,6 +29,8 @@ class MpiWorld {
   void all_gather(const at::Tensor& output, const at::Tensor& input);
   // MPI_Bcast. Any dtype.
   void broadcast(const at::Tensor& tensor, int root);
+  // MPI_Sendrecv with the neighbours, in the direction of Communicator::send_receive. Any dtype.
+  void send_receive(const at::Tensor& output, const at::Tensor& input);
 
   std::string library_version() const;  // "Open MPI v4.1.4"
 

@@ -6,7 +6,8 @@ namespace lockstep {
 namespace {
 
 EpochRow row_of(const EpochQuestion& question, int ranks, const char* algorithm, const LinkModel& link) {
-  const StepPrediction step = predict_step(question.profile, link, question.exchange);
+  StepPrediction step = predict_step(question.profile, link, question.exchange);
+  step.step_s += straggling_s(question.mean_delay_s, ranks);
   const std::int64_t samples_a_step = question.profile.batch_size * ranks;
   const std::int64_t steps = (question.samples_per_epoch + samples_a_step - 1) / samples_a_step;
   EpochRow row{ranks, algorithm, step.step_s, step.exposed_s};

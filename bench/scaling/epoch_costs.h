@@ -17,6 +17,7 @@ struct EpochQuestion {
   LinkModel hop;                         // between hosts; with Exchange::kAfterBackward not used
   std::optional<LinkModel> within = {};  // an all-reduce of a host's ranks; without it rings only
   Exchange exchange = Exchange::kBuckets;
+  double mean_delay_s = 0.0;  // of a rank in a step: straggling_s()
   int ranks_per_host = 8;
   int most_ranks = 1024;
   std::int64_t samples_per_epoch = 0;

@@ -37,6 +37,12 @@ std::vector<GradientArrival> arrivals_of(const Json& json, double backward_s) {
   return arrivals;
 }
 
+double harmonic_number_less_one(int n) {
+  double sum = 0.0;
+  for (int i = 2; i <= n; ++i) sum += 1.0 / i;
+  return sum;
+}
+
 }  // namespace
 
 std::int64_t StepProfile::gradient_bytes() const {
@@ -62,6 +68,14 @@ StepPrediction predict_step(const StepProfile& profile, const LinkModel& all_red
   prediction.exposed_s = std::max(0.0, last_s - profile.backward_s);
   prediction.step_s = profile.step_s() + prediction.exposed_s;
   return prediction;
+}
+
+double straggling_s(double mean_s, int ranks) {
+  return mean_s * harmonic_number_less_one(ranks);
+}
+
+double mean_delay_s(double waited_s, int ranks) {
+  return std::max(0.0, waited_s) / harmonic_number_less_one(ranks);
 }
 
 std::string to_json_text(const StepProfile& profile) {

@@ -40,6 +40,13 @@ struct StepPrediction {
 
 StepPrediction predict_step(const StepProfile& profile, const LinkModel& all_reduce, Exchange exchange);
 
+// What a step of `ranks` waits for the last of them where each is late by a random time: exponentially
+// distributed with mean `mean_s`, the largest of n is mean_s * (1 + 1/2 + ... + 1/n) on average (David and
+// Nagaraja, Order Statistics, 2003), of which one rank's own share is part of its step.
+double straggling_s(double mean_s, int ranks);
+// The mean for which straggling_s() of `ranks`, 2 or more, is `waited_s`; 0 where that is negative.
+double mean_delay_s(double waited_s, int ranks);
+
 // As one line of JSON, for a file. from_json_text() throws std::invalid_argument, naming what is wrong, for
 // what is no profile: times must be numbers from 0, arrivals in order, sizes positive.
 std::string to_json_text(const StepProfile& profile);

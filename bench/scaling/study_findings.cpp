@@ -99,7 +99,9 @@ class Reckoner {
     StepFinding finding{step.workload, step.link, step.ranks, base->ranks};
     const StepPrediction predicted =
         predict_step(*profile, all_reduce_here(*base, step.ranks), exchange_over(step.link));
-    finding.predicted_s = predicted.step_s;
+    if (step.ranks > base->ranks)
+      finding.straggling_s = straggling_s(mean_delay_of(*base, step.workload), step.ranks);
+    finding.predicted_s = predicted.step_s + finding.straggling_s;
     finding.predicted_buckets = predicted.buckets;
     finding.replayed_s = replayed->time_s.median;
     finding.error = finding.predicted_s / finding.replayed_s - 1.0;
@@ -122,6 +124,19 @@ class Reckoner {
     if (whole != nullptr)
       finding.predicted_efficiency = efficiency_of(whole->step_s(), finding.predicted_s, step.ranks, strong_);
     findings_.steps.push_back(std::move(finding));
+  }
+
+  // What ranks lose by waiting for each other, from the step of the fewest: what is measured there beyond the
+  // model. 0 where that was not measured.
+  double mean_delay_of(const LinkFinding& base, const std::string& workload) const {
+    const StepMeasurement* step = study_.find_step(base.link, base.ranks, workload);
+    if (step == nullptr) return 0.0;
+    const StepProfile* profile = study_.find_profile(workload, step->batch_size);
+    const ContenderStep* replayed = step->find(kReplayed);
+    if (profile == nullptr || replayed == nullptr) return 0.0;
+    const StepPrediction model =
+        predict_step(*profile, all_reduce_here(base, base.ranks), exchange_over(base.link));
+    return mean_delay_s(replayed->time_s.median - model.step_s, base.ranks);
   }
 
   // Of this machine, whose cores all ranks of the study share.
@@ -149,6 +164,7 @@ class Reckoner {
     const LinkFinding* memory = base_of(findings_.links, kSharedMemoryLink);
     if (memory != nullptr) question.within = memory->fit.all_reduce;
     question.exchange = exchange_over(link);
+    question.mean_delay_s = mean_delay_of(*base, workload.name);
     question.ranks_per_host = config_.ranks_per_host;
     // Nobody shares memory with more ranks than a host has.
     question.most_ranks =

@@ -29,6 +29,7 @@ struct StepFinding {
   int ranks = 2;
   int fitted_at = 2;  // ranks whose all-reduces the prediction is from
   double predicted_s = 0.0;
+  double straggling_s = 0.0;  // part of predicted_s; with more ranks than fitted_at, whose step it is from
   std::vector<BucketSpan> predicted_buckets = {};
   double replayed_s = 0.0;                // measured, compute slept
   double error = 0.0;                     // predicted / replayed - 1

@@ -55,17 +55,27 @@ class Planner {
   }
 
   std::vector<std::string> step_options(const Workload& workload, std::int64_t batch) const {
-    std::vector<std::string> options = {"--rounds", std::to_string(config_.rounds), "--warmup-rounds", "1"};
+    // A study takes many measurements, so each is short: no round is spent on warming up, as the settling
+    // step of each turn does that, and the median of the rounds leaves the first one out.
+    std::vector<std::string> options = {"--rounds",        std::to_string(config_.rounds),
+                                        "--warmup-rounds", "0",
+                                        "--steps",         std::to_string(std::max(1, workload.steps / 2))};
     const auto append = [&](std::initializer_list<std::string> more) { options.insert(options.end(), more); };
     if (batch == workload.batch_size) {
       append({"--workload", workload.name});
     } else {
-      append({"--model", workload.model, "--sample-sizes", joined(workload.sample_sizes), "--num-classes",
-              std::to_string(workload.num_classes), "--batch-size", std::to_string(batch), "--steps",
-              std::to_string(workload.steps)});
+      append({"--model", workload.model, "--batch-size", std::to_string(batch)});
+      if (!workload.sample_sizes.empty()) {
+        append({"--sample-sizes", joined(workload.sample_sizes), "--num-classes",
+                std::to_string(workload.num_classes)});
+      }
       if (!workload.hidden.empty()) append({"--hidden", joined(workload.hidden)});
+      if (workload.sequence_length > 0) {
+        append({"--sequence-length", std::to_string(workload.sequence_length), "--vocab-size",
+                std::to_string(workload.vocabulary_size)});
+      }
     }
-    if (peers_) append({"--compare", "pytorch"});
+    if (peers_) append({"--compare", "pytorch-ddp"});
     if (peers_ && !config_.python.empty()) append({"--python", config_.python});
     return options;
   }

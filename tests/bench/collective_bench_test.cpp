@@ -134,14 +134,17 @@ TEST(CollectiveBench, BytesOnTheWireAreNcclTestsFactors) {
   EXPECT_EQ(ring_bytes(Collective::kReduceScatter, 100, 4), 75);
   EXPECT_EQ(ring_bytes(Collective::kAllGather, 100, 4), 75);
   EXPECT_EQ(ring_bytes(Collective::kBroadcast, 100, 4), 100);
+  EXPECT_EQ(ring_bytes(Collective::kSendReceive, 100, 4), 100);
 }
 
 TEST(CollectiveBench, EveryCollectivesResultIsChecked) {
-  for (const auto collective : {Collective::kReduceScatter, Collective::kAllGather, Collective::kBroadcast}) {
+  for (const auto collective : {Collective::kReduceScatter, Collective::kAllGather, Collective::kBroadcast,
+                                Collective::kSendReceive}) {
     CollectiveConfig config = small();
     config.collective = collective;
     for (const bool in_place : {true, false}) {
-      config.in_place = in_place || collective == Collective::kBroadcast;
+      config.in_place =
+          (in_place && collective != Collective::kSendReceive) || collective == Collective::kBroadcast;
       std::vector<std::unique_ptr<CollectiveContender>> contenders;
       contenders.push_back(std::make_unique<Copies>("lockstep"));
       contenders.push_back(std::make_unique<ForgetsTheLastElement>("faulty"));
@@ -173,6 +176,9 @@ TEST(CollectiveBench, PeersThatCannotTakePartAreRefused) {
   EXPECT_THROW(make_collective_contenders(config, world), std::invalid_argument);
   config.compare = "";
   config.root = 1;
+  EXPECT_THROW(make_collective_contenders(config, world), std::invalid_argument);
+  config.root = 0;
+  config.collective = Collective::kSendReceive;
   EXPECT_THROW(make_collective_contenders(config, world), std::invalid_argument);
   EXPECT_THROW(address_of_interface("no-such-interface"), std::invalid_argument);
   EXPECT_EQ(address_of_interface("lo"), "127.0.0.1");

@@ -53,5 +53,22 @@ TEST(BucketTest, ViewsLieInOneFlatTensor) {
   EXPECT_EQ(bucket.view(1)[1][2].item<float>(), 6.0F);
 }
 
+// Channels-last weights get channels-last gradients, as PyTorch's reducer gives them, without a copy.
+TEST(BucketTest, ViewsAreLaidOutLikeTheirParameters) {
+  const at::Tensor weight =
+      at::arange(2 * 3 * 2 * 2, at::kFloat).view({2, 3, 2, 2}).contiguous(at::MemoryFormat::ChannelsLast);
+  const std::vector<at::Tensor> parameters = {at::zeros({5}), weight, at::zeros({4, 2}).slice(1, 0, 1)};
+  const Bucket bucket(parameters, {0, 1, 2}, *make_thread_communicators(1, std::chrono::seconds(20)).front());
+  EXPECT_EQ(bucket.view(1).strides(), weight.strides());
+  EXPECT_TRUE(bucket.view(2).is_contiguous());  // gaps in memory are not imitated
+  EXPECT_EQ(bucket.view(2).sizes(), parameters[2].sizes());
+  at::Tensor(bucket.view(1)).copy_(weight);
+  // Sample by sample, channels next to each other: 0, 4, 8, 1, 5, 9, ...
+  const auto in_memory = bucket.flat().narrow(0, 5, 24);
+  EXPECT_EQ(in_memory[1].item<float>(), 4.0F);
+  EXPECT_EQ(in_memory[3].item<float>(), 1.0F);
+  EXPECT_EQ(bucket.flat()[29].item<float>(), 0.0F);  // the next one's first
+}
+
 }  // namespace
 }  // namespace lockstep

@@ -107,6 +107,18 @@ inline void check_broadcast(Communicator& comm, std::int64_t count, at::ScalarTy
   }
 }
 
+inline void check_neighbours(Communicator& comm, std::int64_t count, at::ScalarType dtype,
+                             at::Device device) {
+  const int next = (comm.rank() + 1) % comm.world_size();
+  const at::Tensor input = rank_values(count, comm.rank(), dtype).to(device);
+  const at::Tensor output = at::full({count}, 9, input.options());
+  comm.send_receive(output, input)->wait();
+  EXPECT_TRUE(at::equal(output.cpu(), rank_values(count, next, dtype)))
+      << "send_receive of " << count << " " << c10::toString(dtype);
+  EXPECT_TRUE(at::equal(input.cpu(), rank_values(count, comm.rank(), dtype)))
+      << "send_receive changed its input";
+}
+
 inline void check_all_collectives(Communicator& comm, at::Device device = at::kCPU) {
   check_shapes(comm, device);
   for (const at::ScalarType dtype : collective_dtypes()) {
@@ -120,6 +132,7 @@ inline void check_all_collectives(Communicator& comm, at::Device device = at::kC
       if (count > 10000 && (comm.world_size() > 3 || dtype != at::kFloat)) continue;
       check_blocks(comm, count, dtype, device);
       check_broadcast(comm, count, dtype, device);
+      check_neighbours(comm, count, dtype, device);
     }
     comm.barrier();
   }

@@ -107,6 +107,10 @@ TEST_P(SharedMemoryCommunicatorTest, BlocksMayLieInSharedMemory) {
     EXPECT_TRUE(at::equal(gathered, expected));
     comm.broadcast(input, world_size - 1)->wait();
     EXPECT_TRUE(at::equal(input, testing::rank_values(block * world_size, world_size - 1, at::kFloat)));
+    reduced.copy_(testing::rank_values(block, comm.rank(), at::kFloat));
+    const at::Tensor taken = comm.allocate({block}, options);
+    comm.send_receive(taken, reduced)->wait();
+    EXPECT_TRUE(at::equal(taken, testing::rank_values(block, (comm.rank() + 1) % world_size, at::kFloat)));
   });
 }
 

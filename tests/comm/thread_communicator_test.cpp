@@ -196,6 +196,9 @@ TEST(ThreadCommunicatorFaultTest, RefusesBadTensorsOnTheSpot) {
     EXPECT_THROW(comm.all_reduce(at::zeros({2, 3}).t()), std::invalid_argument);
     EXPECT_THROW(comm.all_gather(at::zeros({3}), at::zeros({2})), std::invalid_argument);
     EXPECT_THROW(comm.broadcast(at::zeros({3}), 2), std::invalid_argument);
+    EXPECT_THROW(comm.send_receive(at::zeros({3}), at::zeros({2})), std::invalid_argument);
+    const at::Tensor whole = at::zeros({3});
+    EXPECT_THROW(comm.send_receive(whole.narrow(0, 0, 2), whole.narrow(0, 1, 2)), std::invalid_argument);
     comm.barrier();  // and goes on
   });
 }
@@ -206,6 +209,15 @@ TEST(ThreadCommunicatorTest, CountsWhatItSends) {
     comm.all_reduce(at::zeros({1 << 20}))->wait();
     comm.shutdown();  // bytes are counted when the collective has ended on this rank
     EXPECT_EQ(comm.bytes_sent() - before, 2 * 3 * (4 << 20) / 4);  // 2 (W-1)/W of the tensor
+  });
+}
+
+TEST(ThreadCommunicatorTest, NeighboursAreSentToOnceWhateverTheSize) {
+  testing::run_ranks(3, [](Communicator& comm) {
+    const auto before = comm.bytes_sent();
+    comm.send_receive(at::empty({1 << 20}), at::zeros({1 << 20}))->wait();
+    comm.shutdown();
+    EXPECT_EQ(comm.bytes_sent() - before, 4 << 20);
   });
 }
 

@@ -33,7 +33,7 @@ class BadInputTest(RefusingTest):
             (["--batch-size", "0"], ["--batch-size", "0"]),
             (["--lr", "-0.1"], ["--lr", "-0.1"]),
             (["--lr", "nan"], ["--lr", "nan"]),
-            (["--precision", "16-mixed"], ["16-mixed"]),
+            (["--precision", "16-true"], ["16-true", "16-mixed"]),
             (["--resume", "--fresh"], ["--resume", "--fresh"]),
         ]:
             with self.subTest(options=options):

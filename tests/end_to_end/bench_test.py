@@ -3,12 +3,13 @@
 import csv
 import json
 import os
+import pathlib
 import signal
 import subprocess
 import time
 import unittest
 
-from run import BIN, RunTest, processes_with, run
+from run import BIN, VENV, RunTest, processes_with, run
 
 TINY_STEP = ["--model", "mlp", "--hidden", "16", "--batch-size", "4", "--rounds", "3", "--warmup-rounds", "1", "--steps", "2"]
 
@@ -47,7 +48,8 @@ class CollectiveTest(RunTest):
 
     def test_the_other_collectives_and_every_peer_of_theirs(self):
         for collective, factor, redop, in_place in [("reduce-scatter", 2 / 3, "sum", False), ("all-gather", 2 / 3, "none", True),
-                                                    ("all-gather", 2 / 3, "none", False), ("broadcast", 1, "none", True)]:
+                                                    ("all-gather", 2 / 3, "none", False), ("broadcast", 1, "none", True),
+                                                    ("send-receive", 1, "none", False)]:
             with self.subTest(collective=collective, in_place=in_place):
                 ways = ["--in-place"] if in_place and collective != "broadcast" else ["-r", 1] if collective == "broadcast" else []
                 written = self.measure("-b", 12, "-e", "3M", "-f", 1 << 18, "--compare", "gloo,mpi,tcp", *ways, ranks=3,
@@ -58,7 +60,7 @@ class CollectiveTest(RunTest):
                     self.assertEqual(row.get("wrong"), None if row["contender"] == "tcp" else 0, row)
                     self.assertEqual((row["redop"], row["in_place"], row.get("root")),
                                      (redop, in_place, 1 if collective == "broadcast" else None))
-                    self.assertEqual(row["count"] * 4 * (1 if collective == "broadcast" else 3), row["size_bytes"])
+                    self.assertEqual(row["count"] * 4 * (1 if factor == 1 else 3), row["size_bytes"])
                     self.assertAlmostEqual(row["busbw_gb_per_s"] / row["algbw_gb_per_s"], factor, places=6)
                 self.assertLess(written["harness_us"], 100)
 
@@ -68,6 +70,17 @@ class CollectiveTest(RunTest):
         for options in (["--buffers", "warm"], ["--in-place=false"], ["--memory", "private"],
                         ["--buffers", "warm", "--in-place=false"]):
             self.measure("-b", "64K", "-e", "64K", "--compare", "gloo,mpi", *options)
+
+    def test_the_harness_is_held_against_a_bare_loop(self):
+        script = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "bench_harness"
+        result = run([VENV / "bin" / "python", script, "--sizes", "64K", "--repeats", 1, "--iters", 3, "--tolerance", 0,
+                      "--build", BIN.parent])
+        self.assertEqual(result.returncode, 1, result.stdout + result.stderr)  # nothing is equal to the nanosecond
+        for peer in ("gloo", "mpi"):
+            row = next(line.split() for line in result.stdout.splitlines() if line.split()[:2] == ["64K", peer])
+            ours, bare, ratio = map(float, row[2:5])
+            self.assertGreater(min(ours, bare), 0)
+            self.assertAlmostEqual(ratio, bare / ours, delta=2e-3 * ratio + 1e-2)
 
     def test_refusals_come_from_the_ranks_too(self):
         for code, text, options in [

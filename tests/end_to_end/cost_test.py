@@ -116,6 +116,8 @@ class CostTest(RunTest):
         options = [*mlp, *A_DOLLAR_A_SECOND, "--adaptive-ranks", "loss<100:1"]
         result = self.train("run", 2, *options)
         self.assertIn("lockstep: goes on with 1 rank, not 2, as --adaptive-ranks has it", result.stderr)
+        self.assertIn("lockstep: paused after step 51, to go on with fewer ranks", result.stderr)
+        self.assertNotIn("run the same command again", result.stderr)
         first, second = ledger(run_dir)
         self.assertEqual((first["gpus"], first["reason"], first["next_ranks"]), (2, "fewer_ranks", 1))
         self.assertEqual((second["gpus"], second["reason"], second["step"]), (1, "finished", 128))

@@ -22,16 +22,20 @@ TEXT = f"text:{pathlib.Path(__file__).resolve().parents[2] / 'LICENSE'}"
 class ParityTest(RunTest):
     pictures = FASHION_MNIST  # the folder of fashion-mnist
 
-    def compare(self, model, optimizer, ranks, steps, batch_size=64, comm_hook="none", lr=0.01, timeout=600):
-        with self.subTest(model=model, optimizer=optimizer, ranks=ranks, comm_hook=comm_hook):
-            name = f"{model}-{optimizer}-{ranks}-{comm_hook}"
+    def compare(self, model, optimizer, ranks, steps, batch_size=64, comm_hook="none", lr=0.01, timeout=600,
+                precision="32-true", init_scale=65536, clip=0.0):
+        with self.subTest(model=model, optimizer=optimizer, ranks=ranks, comm_hook=comm_hook, precision=precision):
+            name = f"{model}-{optimizer}-{ranks}-{comm_hook}-{precision}"
             has_tokens = model in ("gpt2-mini", "bert-mini")
             losses, weights = self.folder / f"{name}.jsonl", self.folder / f"{name}.safetensors"
             shared = ["--model", model, "--optimizer", optimizer, "--lr", lr, "--momentum", 0.9, "--batch-size", batch_size,
-                      "--comm-hook", comm_hook, "--seed", 42, "--sequence-length", 31]
-            pytorch_ddp(ranks, *shared, "--steps", steps, "--data", TEXT if has_tokens else self.pictures, "--out", weights,
+                      "--comm-hook", comm_hook, "--seed", 42, "--sequence-length", 31,
+                      "--precision", precision]
+            pytorch_ddp(ranks, *shared, "--init-scale", init_scale, "--growth-interval", 5, "--clip", clip,
+                        "--steps", steps, "--data", TEXT if has_tokens else self.pictures, "--out", weights,
                         "--losses", losses)
             self.train(name, ranks, *shared, "--data", TEXT if has_tokens else "fashion-mnist", "--max-steps", steps,
+                       "--grad-scaler-init-scale", init_scale, "--grad-scaler-growth-interval", 5, "--gradient-clip-val", clip,
                        "--max-epochs", steps, "--log-every-n-steps", 1, timeout=timeout)
 
             theirs = [json.loads(line) for line in losses.read_text().splitlines()]
@@ -60,6 +64,12 @@ class QuickParityTest(ParityTest):
     def test_compressed_gradients(self):
         self.compare("mlp", "sgd", ranks=2, steps=12, comm_hook="fp16")
         self.compare("mlp", "adamw", ranks=3, steps=12, comm_hook="bf16")
+
+    # From a scale at which all gradients overflow, past those at which some rank's do, until it has grown again.
+    def test_mixed_precision(self):
+        self.compare("mlp", "sgd", ranks=2, steps=12, precision="bf16-mixed")
+        self.compare("mlp", "sgd", ranks=3, steps=30, precision="16-mixed", init_scale=2.0**30)
+        self.compare("convnet", "adamw", ranks=2, steps=16, batch_size=16, precision="16-mixed", init_scale=2.0**24, clip=0.5)
 
     def test_resnet18_with_batch_norm(self):
         self.compare("resnet18", "sgd", ranks=3, steps=3, batch_size=2)

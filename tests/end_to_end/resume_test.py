@@ -237,6 +237,29 @@ class PrecisionTest(RunTest):
         self.assertLess(mixed[-1], 0.8 * mixed[0])
         self.assertLess(abs(full[0] - mixed[0]), 0.05)  # bfloat16 has 8 bits of mantissa
 
+    def test_float16_overflows_are_skipped_and_the_scale_goes_on_with_the_run(self):
+        options = [*SMALL[:-1], "1", "--precision", "16-mixed", "--grad-scaler-init-scale", "1e9", "--grad-scaler-growth-interval", "9"]
+        self.train("whole", 2, *options, "--max-steps", "30")
+        # Interrupted while the scale still falls, and between two times that it grows.
+        for steps in ("4", "24", "30"):
+            self.train("parts", 2, *options, "--max-steps", steps)
+        self.assertEqual(model_digest(self.folder / "parts"), model_digest(self.folder / "whole"))
+        scales = [r["loss_scale"] for r in records(self.folder / "whole", "train")]
+        self.assertEqual(scales[0], 1e9)
+        self.assertLess(min(scales), 1e9)
+        self.assertGreater(max(scales[scales.index(min(scales)):]), min(scales))
+        self.assertEqual([r["loss_scale"] for r in records(self.folder / "parts", "train")], scales)
+        skipped = [r["step"] for r in records(self.folder / "whole", "event") if r["event"] == "overflow"]
+        self.assertEqual(skipped[:4], [0, 1, 2, 3])  # updates done before
+
+    def test_float16_that_overflows_at_every_scale_stops_with_step_and_parameter(self):
+        result = run(command(self.folder / "run", 2, "--model", "mlp", "--data", "synthetic", "--batch-size", "16", "--precision", "16-mixed",
+                             "--grad-scaler-init-scale", "64", "--lr", "1e6", "--log-every-n-steps", "1"))
+        self.assertEqual(result.returncode, 3, result.stderr)
+        self.assertRegex(result.stderr, r"gradient of parameter \S+ is not finite at step \d+ even with a loss scale of 1.0;")
+        events = [r["event"] for r in records(self.folder / "run", "event")]
+        self.assertGreaterEqual(events.count("overflow"), 6)
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)

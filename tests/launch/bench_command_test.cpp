@@ -16,8 +16,8 @@ using testing::HasSubstr;
 TEST(BenchCommand, HelpListsTheBenchmarksAndEachOnesOptions) {
   const std::string all = bench_command_help({});
   EXPECT_THAT(all, HasSubstr("all-reduce"));
-  for (const char* name :
-       {"  reduce-scatter  ", "  all-gather      ", "  broadcast       ", "  step            "})
+  for (const char* name : {"  reduce-scatter  ", "  all-gather      ", "  broadcast       ",
+                           "  send-receive    ", "  step            "})
     EXPECT_THAT(all, HasSubstr(name));
   const std::string one = bench_command_help({"all-reduce", "--help"});
   EXPECT_THAT(one, HasSubstr("--min-bytes SIZE"));

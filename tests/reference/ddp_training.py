@@ -104,6 +104,9 @@ class Masked(NextToken):
 KINDS = {"mlp": Pictures, "convnet": Pictures, "resnet18": Pictures, "gpt2-mini": NextToken, "bert-mini": Masked}
 
 
+PRECISIONS = {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+
+
 def make_scheduler(optimizer, args):
     if not args.cosine:
         return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
@@ -125,6 +128,10 @@ def main():
     parser.add_argument("--lr", type=float, default=0.01)
     parser.add_argument("--momentum", type=float, default=0.9)
     parser.add_argument("--comm-hook", default="none", choices=["none", "fp16", "bf16"])
+    parser.add_argument("--precision", default="32-true", choices=PRECISIONS)
+    parser.add_argument("--init-scale", type=float, default=65536.0, help="of the GradScaler of 16-mixed")
+    parser.add_argument("--growth-interval", type=int, default=2000, help="of the GradScaler of 16-mixed")
+    parser.add_argument("--clip", type=float, default=0.0)
     parser.add_argument("--warmup", type=int, default=0, help="steps of LinearLR before --cosine")
     parser.add_argument("--cosine", type=int, default=0, help="steps of CosineAnnealingLR")
     parser.add_argument("--checkpoint")
@@ -151,6 +158,8 @@ def main():
     else:
         optimizer = torch.optim.AdamW(ddp.parameters(), lr=args.lr, weight_decay=0.0)
 
+    scaler = torch.amp.GradScaler("cpu", args.init_scale, growth_interval=args.growth_interval,
+                                  enabled=args.precision == "16-mixed")
     scheduler = make_scheduler(optimizer, args)
     step = 0
     if args.resume:
@@ -159,6 +168,7 @@ def main():
         model.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
         scheduler.load_state_dict(saved["scheduler"])
+        scaler.load_state_dict(saved["scaler"])
     hashes = StepHashes(ddp, args.hashes, first_step=step + 1) if args.hashes else None
 
     sampler = DistributedSampler(task.data, seed=args.seed)
@@ -171,9 +181,14 @@ def main():
             if hashes:
                 hashes.inputs(data, target)
             optimizer.zero_grad()
-            loss = task.loss(ddp, data, target)
-            loss.backward()
-            optimizer.step()
+            with torch.autocast("cpu", PRECISIONS[args.precision], enabled=args.precision != "32-true"):
+                loss = task.loss(ddp, data, target)
+            scaler.scale(loss).backward()
+            if args.clip:
+                scaler.unscale_(optimizer)
+                torch.nn.utils.clip_grad_norm_(model.parameters(), args.clip)
+            scaler.step(optimizer)
+            scaler.update()
             if hashes:
                 hashes.step()
             scheduler.step()
@@ -197,7 +212,7 @@ def main():
                 file.write(json.dumps({"step": step, "loss": value}) + "\n")
         if args.checkpoint:
             torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "scheduler": scheduler.state_dict(),
-                        "step": step}, args.checkpoint)
+                        "scaler": scaler.state_dict(), "step": step}, args.checkpoint)
     dist.destroy_process_group()
     # Not by returning: the Reducer's destructor would join Gloo's thread with the GIL held, and that thread may want the GIL.
     sys.stdout.flush()

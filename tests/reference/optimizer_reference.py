@@ -30,6 +30,17 @@ CASES = {  # the test has the same table
     "adamw_small_beta1": lambda p: torch.optim.AdamW(p, lr=1e-2, betas=(0.3, 0.99), weight_decay=0.0),
 }
 
+# fused=True wants all parameters of a group to have gradients from the same step on.
+FUSED = {
+    "fused_sgd": lambda p: torch.optim.SGD(p, lr=0.1, weight_decay=1e-2, fused=True),
+    "fused_sgd_nesterov": lambda p: torch.optim.SGD(p, lr=0.02, momentum=0.8, weight_decay=1e-3, nesterov=True, fused=True),
+    "fused_sgd_dampening": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, dampening=0.3, fused=True),
+    "fused_adam": lambda p: torch.optim.Adam(p, lr=3e-3, weight_decay=0.02, fused=True),
+    "fused_adamw": lambda p: torch.optim.AdamW(p, lr=1e-2, betas=(0.8, 0.95), eps=1e-6, weight_decay=0.1, fused=True),
+}
+CASES |= {name: lambda p, make=make: make([{"params": p[:ODD_ONE_OUT]}] + [{"params": [q]} for q in p[ODD_ONE_OUT:]])
+          for name, make in FUSED.items()}
+
 
 def main(directory):
     directory.mkdir(parents=True, exist_ok=True)

@@ -26,6 +26,7 @@ TrainState example() {
   state.schedule = "exponential from 0.1";
   state.schedule_steps = 1234;
   state.lr = 0.1 / 3;
+  state.grad_scaler = {.scale = 1024.0, .growth_tracker = 17};
   state.optimizer_name = "sgd";
   state.optimizer = {{0, "momentum_buffer", at::arange(6, at::kFloat).view({2, 3})},
                      {1, "momentum_buffer", at::ones({})}};
@@ -50,6 +51,9 @@ TEST(TrainStateTest, ComesBackAsItWas) {
   EXPECT_EQ(after.schedule, before.schedule);
   EXPECT_EQ(after.schedule_steps, before.schedule_steps);
   EXPECT_EQ(after.lr, before.lr);
+  ASSERT_TRUE(after.grad_scaler.has_value());
+  EXPECT_EQ(after.grad_scaler->scale, 1024.0);
+  EXPECT_EQ(after.grad_scaler->growth_tracker, 17);
   EXPECT_EQ(after.optimizer_name, before.optimizer_name);
   ASSERT_EQ(after.optimizer.size(), 2U);
   EXPECT_EQ(after.optimizer[1].parameter_index, 1);
@@ -77,7 +81,9 @@ TEST(TrainStateTest, SaysWhatIsWrong) {
   EXPECT_THAT(complaint([](auto& d) { d.insert_or_assign("train_loss", 1); }), HasSubstr("train_loss"));
   EXPECT_THAT(complaint([](auto& d) { d.insert_or_assign("optimizer", 1.0); }), HasSubstr("optimizer"));
   EXPECT_THAT(complaint([](auto& d) { d.insert_or_assign("buckets", 1.0); }), HasSubstr("buckets"));
-  EXPECT_THAT(complaint([](auto& d) { d.insert_or_assign("format_version", 3); }),
+  EXPECT_THAT(complaint([](auto& d) { d.insert_or_assign("grad_scaler", 1024.0); }),
+              HasSubstr("grad_scaler"));
+  EXPECT_THAT(complaint([](auto& d) { d.insert_or_assign("format_version", 4); }),
               HasSubstr("newer Lockstep"));
   EXPECT_THROW(train_state_from(c10::IValue(3)), DataError);
 }
@@ -99,12 +105,12 @@ TEST(TrainStateTest, AFormatVersionStandsForItsFields) {
   const auto dict = to_ivalue(example()).toGenericDict();
   std::vector<std::string> fields;
   for (const auto& item : dict) fields.push_back(item.key().toStringRef());
-  EXPECT_EQ(dict.at("format_version").toInt(), 2);
+  EXPECT_EQ(dict.at("format_version").toInt(), 3);
   EXPECT_THAT(fields,
               ::testing::UnorderedElementsAre(
                   "format_version", "step", "epoch", "batch", "samples_seen", "train_loss", "test_loss",
                   "test_accuracy", "monitor", "random_states", "buckets", "schedule", "schedule_steps", "lr",
-                  "momentum", "optimizer_name", "optimizer", "identity", "circumstances"));
+                  "momentum", "grad_scaler", "optimizer_name", "optimizer", "identity", "circumstances"));
 }
 
 TEST(CheckIdentityTest, ListsEveryDifference) {

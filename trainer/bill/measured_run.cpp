@@ -21,11 +21,24 @@ namespace {
 constexpr std::int64_t kLeastSteps = 13;
 
 // In which two runs have to be alike for a step of one to take as long as one of the other.
-constexpr std::array kDecide = {
-    "model",       "data",           "synthetic-samples", "sequence-length",
-    "batch-size",  "optimizer",      "precision",         "accumulate-grad-batches",
-    "drop-last",   "sync-batchnorm", "comm-hook",         "vocab-size",
-    "num-workers", "record-hashes",  "gpu-type"};
+constexpr std::array kDecide = {"model",
+                                "data",
+                                "synthetic-samples",
+                                "sequence-length",
+                                "batch-size",
+                                "optimizer",
+                                "precision",
+                                "accumulate-grad-batches",
+                                "drop-last",
+                                "sync-batchnorm",
+                                "comm-hook",
+                                "vocab-size",
+                                "num-workers",
+                                "record-hashes",
+                                "gpu-type",
+                                "matmul-precision",
+                                "memory-format",
+                                "activation-checkpointing"};
 
 bool decides_alike(const TrainConfig& one, const TrainConfig& other) {
   const auto is_same = [&](const char* name) {

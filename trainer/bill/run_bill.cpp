@@ -32,12 +32,14 @@ namespace {
 // refused already if it would cost too much with every step as quick as the quickest of them.
 constexpr std::int64_t kProbeSteps = 10;
 constexpr std::int64_t kLeastProbeSteps = 3;
-// From the last save until the launcher is gone: on a busy machine longer, as is what it takes to start, and
-// longer still where it has become busier since. A start may have had much data to read, which is no sign for
-// the end.
+// From the last save until the launcher is gone. Twice what the slowest attempt of the run has taken; before
+// one is known, a share of the start, which takes longer on a busy machine, too, but may have had much data
+// to read, which is no sign for the end. Longer still where the machine has become busier since.
 constexpr double kLeastLeaving_s = 0.3;
 constexpr double kLeavingShare = 0.2;
 constexpr double kLongestStart_s = 50.0;
+constexpr double kLeavingMargin = 2.0;
+constexpr double kLongestLeaving_s = 60.0;  // more is a launcher that was stopped or a machine that slept
 // A first save is taken to go at this pace: weights and two states of the optimizer, to a slow disk.
 constexpr double kSavedBytesPerSecond = 100e6;
 constexpr double kSavedCopies = 3.0;
@@ -48,6 +50,7 @@ struct Beginning {
   MeterStart start;
   std::string remark;
   std::int64_t reached_step = 0;  // by earlier attempts
+  double leaving_s = 0.0;         // that the slowest of them took to leave; 0: not known
 };
 
 double seconds_of_earlier_attempts(const std::vector<LedgerRecord>& records, const std::string& launch) {
@@ -75,6 +78,7 @@ Beginning begin(const RunDir& run_dir, const Tariff& tariff, int gpus) {
   beginning.start.running_s = running_s;
   beginning.remark = std::move(earlier.remark);
   beginning.reached_step = history.last_step;
+  beginning.leaving_s = longest_leaving_s(records);
   for (const LedgerRecord& record : records)
     beginning.reached_step = std::max(beginning.reached_step, record.step);
   return beginning;
@@ -93,6 +97,7 @@ struct RunBill::State {
         meter(std::move(tariff), size.gpus, beginning.start),
         beginning_amount(beginning.start.earlier.amount.value_or(0.0)),
         beginning_interval_s(beginning.start.interval_s),
+        known_leaving_s(beginning.leaving_s),
         ledger(run_dir.ledger_file(), std::move(beginning.record), meter, parts, tellers.warn_later,
                std::chrono::seconds(10), [this] {
                  share_with_team();
@@ -157,8 +162,10 @@ struct RunBill::State {
   }
 
   double leaving_s() const {
-    return projection.slowdown() *
-           std::max(kLeastLeaving_s, kLeavingShare * std::min(started_s, kLongestStart_s));
+    const double expected_s = known_leaving_s > 0.0
+                                  ? kLeavingMargin * std::min(known_leaving_s, kLongestLeaving_s)
+                                  : kLeavingShare * std::min(started_s, kLongestStart_s);
+    return projection.slowdown() * std::max(kLeastLeaving_s, expected_s);
   }
 
   bool ends_epoch(std::int64_t step) const { return step % size.steps_per_epoch == 0; }
@@ -218,6 +225,7 @@ struct RunBill::State {
   PartMeter parts;
   double beginning_amount;      // of earlier attempts
   double beginning_interval_s;  // of the billed interval that goes on
+  double known_leaving_s;       // of earlier attempts; 0: not known
   std::mutex beat_mutex;        // of what the ledger's thread uses
   std::optional<IdleWatch> idle;
   std::optional<Utilization> utilization;

@@ -54,14 +54,17 @@ struct TrainConfig {
   double warmup_start_factor = 1.0 / 3;
 
   // Where and how it runs.
-  std::string device = "auto";           // auto | cpu | cuda
-  std::string backend = "auto";          // auto | nccl | shm | tcp | mpi | gloo
-  bool share_gpus = false;               // nccl although ranks share a GPU
-  std::string nccl_memory = "auto";      // of the buckets: auto | ordinary | registered | symmetric
-  std::string precision = "32-true";     // 32-true | bf16-mixed
-  std::string reduction_order = "auto";  // auto | pytorch | tree | fast
-  int logical_world_size = 0;            // ranks that the run counts in; 0: as many as there are
-  std::string comm_hook = "none";        // none | fp16 | bf16
+  std::string device = "auto";                      // auto | cpu | cuda
+  std::string backend = "auto";                     // auto | nccl | shm | tcp | mpi | gloo
+  bool share_gpus = false;                          // nccl although ranks share a GPU
+  std::string nccl_memory = "auto";                 // buckets: auto | ordinary | registered | symmetric
+  std::string precision = "32-true";                // 32-true | bf16-mixed | 16-mixed
+  std::string fused_optimizer = "auto";             // auto | on | off: Python's fused=True
+  double grad_scaler_init_scale = 65536.0;          // 16-mixed
+  std::int64_t grad_scaler_growth_interval = 2000;  // 16-mixed: steps without an overflow
+  std::string reduction_order = "auto";             // auto | pytorch | tree | fast
+  int logical_world_size = 0;                       // ranks that the run counts in; 0: as many as there are
+  std::string comm_hook = "none";                   // none | fp16 | bf16
   int num_threads = 0;                   // CPU threads per rank; 0: the machine's cores shared by its ranks
   int num_workers = 1;                   // data loading threads per rank
   std::string bucket_cap = "fixed";      // fixed (at bucket_cap_mb) | auto (measured)
@@ -70,6 +73,11 @@ struct TrainConfig {
   double timeout_s = 600.0;              // of every wait for another rank
   std::string master_addr;               // gloo's rendezvous; empty: MASTER_ADDR
   int master_port = 0;                   // 0: MASTER_PORT
+
+  // How the arithmetic is done, beside precision.
+  std::string matmul_precision = "highest";  // highest | high | medium, of float32 products
+  std::string memory_format = "contiguous";  // contiguous | channels-last, of pictures and convolutions
+  bool activation_checkpointing = false;     // blocks are computed again in the backward pass
 
   // What it survives.
   std::string notices = "auto";  // auto | off | aws | gcp | azure | slurm: who says that a machine goes

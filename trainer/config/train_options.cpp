@@ -117,8 +117,35 @@ std::vector<Option<TrainConfig>> make_options() {
        "symmetric (windows, NCCL 2.27)",
        one_of({"auto", "ordinary", "registered", "symmetric"})},
       {"precision", kWhere, &C::precision, "NAME",
-       "32-true, or bf16-mixed: forward and backward pass in bfloat16",
-       one_of({"32-true", "bf16-mixed"}, "16-mixed is not there yet")},
+       "32-true, or the forward and backward pass in bfloat16 (bf16-mixed) or in float16 with a scaled loss "
+       "(16-mixed); parameters "
+       "stay in float32",
+       one_of({"32-true", "bf16-mixed", "16-mixed"})},
+      {"matmul-precision", kWhere, &C::matmul_precision, "NAME",
+       "How exact float32 matrix products are, as torch.set_float32_matmul_precision: highest (float32), "
+       "high "
+       "(TF32 on a GPU) or medium (TF32 on a GPU, bfloat16 on a CPU that has it)",
+       one_of({"highest", "high", "medium"})},
+      {"memory-format", kWhere, &C::memory_format, "NAME",
+       "How pictures and the weights of convolutions lie in memory: contiguous (NCHW) or channels-last "
+       "(NHWC), "
+       "which tensor cores like better",
+       one_of({"contiguous", "channels-last"})},
+      {"activation-checkpointing", kWhere, &C::activation_checkpointing, "",
+       "Keep no activations within the blocks of resnets, gpt2 and bert, but compute them again in the "
+       "backward pass: less memory, more time, the same bits",
+       true_or_false()},
+      {"fused-optimizer", kOptimisation, &C::fused_optimizer, "NAME",
+       "LibTorch's fused kernels for the update, with the bits of Python's fused=True: on, off, or auto (on "
+       "a GPU)",
+       one_of({"auto", "on", "off"})},
+      {"grad-scaler-init-scale", kWhere, &C::grad_scaler_init_scale, "X",
+       "What the loss is multiplied by at first with --precision 16-mixed; halved by every step whose "
+       "gradients overflow",
+       number_above_zero(std::numeric_limits<float>::max())},
+      {"grad-scaler-growth-interval", kWhere, &C::grad_scaler_growth_interval, "N",
+       "Steps without an overflow after which that scale doubles",
+       integer_between(1, std::numeric_limits<std::int32_t>::max())},
       {"reduction-order", kWhere, &C::reduction_order, "NAME",
        "Order of the gradients' sum: pytorch (DDP's bits), tree (the same for every topology and bucket), "
        "fast "

@@ -79,6 +79,7 @@ LedgerRecord from_line(const std::string& text) {
         .gpu_type = text_or_none(line, "gpu_type"),
         .price_source = text_or_none(line, "price_source"),
         .next_ranks = line.contains("next_ranks") ? number_in<int>(line, "next_ranks", 0) : 0};
+    record.leaving_s = number_or_0(line, "leaving_s");
     if (record.end_unix_s == 0.0) record.end_unix_s = record.start_unix_s + record.running_s;
     check_price(record.price());
     return record;
@@ -118,6 +119,7 @@ std::string to_line(const LedgerRecord& record) {
     line["parts_s"][run_part_name(part)] = record.parts[part];
   }
   if (record.next_ranks > 0) line["next_ranks"] = record.next_ranks;
+  if (record.leaving_s > 0.0) line["leaving_s"] = record.leaving_s;
   // Bytes that are no UTF-8 are replaced rather than refused: a record must never be lost to its reason's
   // spelling.
   return line.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -157,6 +159,12 @@ int decided_ranks(const std::vector<LedgerRecord>& records) {
 
 int last_attempt(const std::vector<LedgerRecord>& records) {
   return records.empty() ? 0 : records.back().attempt;
+}
+
+double longest_leaving_s(const std::vector<LedgerRecord>& records) {
+  double longest = 0.0;
+  for (const LedgerRecord& record : records) longest = std::max(longest, record.leaving_s);
+  return longest;
 }
 
 }  // namespace lockstep

@@ -36,7 +36,8 @@ struct LedgerRecord {
   RunPartTimes parts;     // add up to running_s; all 0 in old ledgers
   std::string gpu_type;
   std::string price_source;
-  int next_ranks = 0;  // --adaptive-ranks: the run goes on with at most so many; 0: as before
+  int next_ranks = 0;      // --adaptive-ranks: the run goes on with at most so many; 0: as before
+  double leaving_s = 0.0;  // from the record at its end until the launcher was done with it; 0: not known
 
   Price price() const { return {price_per_gpu_hour, currency}; }
 };
@@ -50,6 +51,7 @@ std::vector<LedgerRecord> read_ledger(const std::filesystem::path& file);
 
 // What the last attempt that has next_ranks says; 0: none has.
 int decided_ranks(const std::vector<LedgerRecord>& records);
-int last_attempt(const std::vector<LedgerRecord>& records);  // 0 if there is none
+int last_attempt(const std::vector<LedgerRecord>& records);          // 0 if there is none
+double longest_leaving_s(const std::vector<LedgerRecord>& records);  // 0: none is known
 
 }  // namespace lockstep

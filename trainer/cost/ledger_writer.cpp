@@ -94,6 +94,7 @@ void extend_last_attempt(const std::filesystem::path& file, const std::string& l
   const double missing_s = launcher_s - before_s - last.running_s;
   if (last.launch.empty() || missing_s <= 0.0) return;
   last.running_s += missing_s;
+  if (last.closed) last.leaving_s += missing_s;  // else it was killed, and did not leave
   last.parts[RunPart::kIdle] += missing_s;
   last.end_unix_s = unix_seconds();
   AppendOnlyFile ledger(file);

@@ -16,11 +16,14 @@
 #include <vector>
 
 #include "trainer/data_options.h"
+#include "trainer/memory_format.h"
 #include "trainer/metrics/peak_memory.h"
+#include "trainer/model_options.h"
 #include "trainer/models/models.h"
 #include "trainer/optim/optimizer.h"
 #include "trainer/precision.h"
 #include "trainer/random_state.h"
+#include "trainer/recompute/activation_checkpoint.h"
 #include "trainer/update_options.h"
 
 namespace lockstep {
@@ -54,6 +57,7 @@ class AllocationMeter : public c10::MemoryReportingInfoBase {
 };
 
 thread_local double counted_flops = 0.0;
+thread_local bool counts_only_recomputed = false;
 
 // Two products for each head: queries with keys, and weights with values. The fused kernels behind it do not
 // say so.
@@ -65,14 +69,17 @@ double attention_flops(const at::RecordFunction& function) {
   return 4.0 * static_cast<double>(query.numel()) * static_cast<double>(key.size(-2));
 }
 
-// Counts what LibTorch's own profiler counts as a forward pass' arithmetic.
+// Counts what LibTorch's own profiler counts as a forward pass' arithmetic: all of it, or what a backward
+// pass computes again.
 class FlopCounter {
  public:
-  FlopCounter() {
+  explicit FlopCounter(bool only_recomputed) {
     counted_flops = 0.0;
+    counts_only_recomputed = only_recomputed;
     handle_ = at::addThreadLocalCallback(
         at::RecordFunctionCallback(
             [](const at::RecordFunction& function) -> std::unique_ptr<at::ObserverContext> {
+              if (counts_only_recomputed && !is_recomputing()) return nullptr;
               const std::string_view name = function.name();
               if (name == "aten::scaled_dot_product_attention") {
                 counted_flops += attention_flops(function);
@@ -106,10 +113,12 @@ class Rehearsal {
   Rehearsal(const TrainConfig& config, const Dataset& data)
       : data_(data),
         precision_(parse_precision(config.precision)),
+        memory_format_(parse_memory_format(config.memory_format)),
         meter_(std::make_shared<AllocationMeter>()),
         guard_(c10::DebugInfoKind::PROFILER_STATE, meter_) {
     seed_everything(config.seed);
     model_ = create_model(config.model, data.shape());
+    apply_model_options(config, *model_);
     for (const at::Tensor& parameter : model_->parameters())
       if (parameter.requires_grad()) parameters_.push_back(parameter);
     for (at::Tensor& parameter : parameters_) parameter.mutable_grad() = at::zeros_like(parameter);
@@ -139,7 +148,7 @@ class Rehearsal {
     const Batch batch = first(samples);
     const AutocastGuard autocast(precision_, at::kCPU);
     model_->eval();
-    model_->score(model_->forward(batch.data), batch.target);
+    model_->score(output_of(batch), batch.target);
     model_->train();
     return meter_->peak() - before;
   }
@@ -147,8 +156,17 @@ class Rehearsal {
   double forward_flops(std::int64_t samples) {
     const at::NoGradGuard no_grad;
     const Batch batch = first(samples);
-    const FlopCounter counter;
+    const FlopCounter counter(/*only_recomputed=*/false);
     forward(batch);
+    return counter.flops();
+  }
+
+  // Of a backward pass, in which activations are computed again.
+  double recomputed_flops(std::int64_t samples) {
+    const at::Tensor loss = forward(first(samples));
+    const FlopCounter counter(/*only_recomputed=*/true);
+    loss.backward();
+    for (at::Tensor& parameter : parameters_) parameter.mutable_grad().zero_();
     return counter.flops();
   }
 
@@ -178,11 +196,13 @@ class Rehearsal {
   }
   at::Tensor forward(const Batch& batch) {
     const AutocastGuard autocast(precision_, at::kCPU);
-    return model_->loss(model_->forward(batch.data), batch.target);
+    return model_->loss(output_of(batch), batch.target);
   }
+  at::Tensor output_of(const Batch& batch) { return model_->forward(laid_out(batch.data, memory_format_)); }
 
   const Dataset& data_;
   Precision precision_;
+  at::MemoryFormat memory_format_;
   std::shared_ptr<AllocationMeter> meter_;
   c10::DebugInfoGuard guard_;
   std::shared_ptr<Model> model_;
@@ -262,7 +282,9 @@ DryRun dry_run(const TrainConfig& config, const Dataset& data) {
   activations.fixed = std::max(0.0, many.bytes - activations.per_sample * static_cast<double>(many.samples));
   result.memory.evaluation =
       fit_batch_bytes(kFewSamples, few_evaluated.bytes, many_evaluated.samples, many_evaluated.bytes);
-  result.flops_per_sample = 3.0 * rehearsal.forward_flops(kFewSamples) / static_cast<double>(kFewSamples);
+  double flops = 3.0 * rehearsal.forward_flops(kFewSamples);
+  if (config.activation_checkpointing) flops += rehearsal.recomputed_flops(kFewSamples);
+  result.flops_per_sample = flops / static_cast<double>(kFewSamples);
   return result;
 }
 

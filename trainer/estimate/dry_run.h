@@ -13,8 +13,8 @@ namespace lockstep {
 struct DryRun {
   std::int64_t num_parameters = 0;
   StepMemory memory;  // of a rank that has the whole optimizer to itself
-  // Of a training step: the forward pass' matrix products and convolutions, and twice that for the backward
-  // pass.
+  // Of a training step: the forward pass' matrix products and convolutions, twice that for the backward pass,
+  // and what that one computes again with activation checkpointing.
   double flops_per_sample = 0.0;
   // What this process took beyond the tensors that were counted: the program, LibTorch's kernels and the
   // data.

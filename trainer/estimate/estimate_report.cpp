@@ -36,7 +36,8 @@ std::vector<Part> parts_of(const EstimateFacts& facts, const StepMemory& memory,
           {"optimizer", memory.optimizer, facts.optimizer},
           {"communication", memory.communication, "beyond the gradients"},
           {"activations", memory.activations.at(run.batch_size),
-           "at batch " + format_count(run.batch_size) + ": " + each}};
+           "at batch " + format_count(run.batch_size) + ": " + each +
+               (facts.activation_checkpointing ? "; those of blocks are computed again" : "")}};
 }
 
 // Rank 0's, which copies what it saves.
@@ -135,6 +136,7 @@ std::string estimate_json(const EstimateFacts& facts, const StepMemory& memory, 
                {"data", facts.data},
                {"optimizer", facts.optimizer},
                {"precision", facts.precision},
+               {"activation_checkpointing", facts.activation_checkpointing},
                {"sequence_length", facts.sequence_length},
                {"batch_size", run.batch_size},
                {"ranks", run.ranks},

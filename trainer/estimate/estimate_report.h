@@ -15,6 +15,7 @@ struct EstimateFacts {
   std::string data;
   std::string optimizer;
   std::string precision;
+  bool activation_checkpointing = false;
   std::int64_t sequence_length = 0;      // 0: no tokens
   std::int64_t optimizer_ranks = 1;      // that share out the optimizer's memory on this machine's CPU
   double host_overhead_bytes = 0.0;      // of a rank on this machine's CPU, as measured

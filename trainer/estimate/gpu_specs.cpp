@@ -18,8 +18,9 @@ std::string upper(std::string text) {
 // SXM (2023), H200 SXM (2024). Figures for sparse matrices, which the newer ones quote, are halved.
 const std::vector<GpuSpec>& gpu_specs() {
   static const std::vector<GpuSpec> specs = {
-      {"T4", 16, 8.1, 0},    {"V100", 16, 15.7, 0},   {"A10", 24, 31.2, 125},  {"A100", 40, 19.5, 312},
-      {"L4", 24, 30.3, 121}, {"L40S", 48, 91.6, 362}, {"H100", 80, 67, 989.5}, {"H200", 141, 67, 989.5},
+      {"T4", 16, 8.1, 65, 0},         {"V100", 16, 15.7, 125, 0},      {"A10", 24, 31.2, 125, 125},
+      {"A100", 40, 19.5, 312, 312},   {"L4", 24, 30.3, 121, 121},      {"L40S", 48, 91.6, 362, 362},
+      {"H100", 80, 67, 989.5, 989.5}, {"H200", 141, 67, 989.5, 989.5},
   };
   return specs;
 }

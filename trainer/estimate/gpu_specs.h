@@ -11,7 +11,8 @@ struct GpuSpec {
   std::string name;
   double memory_gib = 0.0;
   double fp32_tflops = 0.0;  // without TF32, which PyTorch leaves off
-  double bf16_tflops = 0.0;  // dense, on tensor cores; 0: it has none for bfloat16
+  double fp16_tflops = 0.0;  // dense, on tensor cores, summed in float32
+  double bf16_tflops = 0.0;  // likewise; 0: it has none for bfloat16
 };
 
 const std::vector<GpuSpec>& gpu_specs();

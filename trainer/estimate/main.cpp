@@ -55,7 +55,8 @@ void estimate(const EstimateConfig& config) {
   planned.total_samples =
       static_cast<std::int64_t>(train.max_steps >= 0 && by_steps < by_epochs ? by_steps : by_epochs);
   planned.flops_per_sample = run.flops_per_sample;
-  planned.bf16 = train.precision == "bf16-mixed";
+  if (train.precision == "bf16-mixed") planned.arithmetic = Arithmetic::kBfloat16;
+  if (train.precision == "16-mixed") planned.arithmetic = Arithmetic::kFloat16;
   planned.efficiency = config.efficiency;
 
   const EstimateFacts facts{.model = train.model,
@@ -63,6 +64,7 @@ void estimate(const EstimateConfig& config) {
                             .data = train.data,
                             .optimizer = train.optimizer,
                             .precision = train.precision,
+                            .activation_checkpointing = train.activation_checkpointing,
                             .sequence_length = data.train->shape().sequence_length,
                             .optimizer_ranks = zero_here ? ranks : 1,
                             .host_overhead_bytes = run.overhead_bytes,

@@ -24,10 +24,17 @@ EstimatedOffer estimate(const Offer& offer, const StepMemory& memory, const Plan
     row.remark = "speed not known";
     return row;
   }
-  const bool tensor_cores = run.bf16 && spec->bf16_tflops > 0.0;
-  if (run.bf16 && !tensor_cores) row.remark = "no bfloat16: at the speed of float32";
+  double tflops = spec->fp32_tflops;
+  if (run.arithmetic == Arithmetic::kFloat16) tflops = spec->fp16_tflops;
+  if (run.arithmetic == Arithmetic::kBfloat16) {
+    if (spec->bf16_tflops > 0.0) {
+      tflops = spec->bf16_tflops;
+    } else {
+      row.remark = "no bfloat16: at the speed of float32";
+    }
+  }
   if (!row.fits) return row;
-  const double flops_per_s = (tensor_cores ? spec->bf16_tflops : spec->fp32_tflops) * 1e12 * run.efficiency;
+  const double flops_per_s = tflops * 1e12 * run.efficiency;
   row.hours = static_cast<double>(run.total_samples) * run.flops_per_sample /
               (flops_per_s * static_cast<double>(run.ranks)) / 3600.0;
   if (offer.price && offer.price->is_known())

@@ -19,6 +19,8 @@ struct Offer {
   std::string where;           // instance, region, source: for people
 };
 
+enum class Arithmetic { kFloat32, kFloat16, kBfloat16 };
+
 // The run that is asked about.
 struct PlannedRun {
   std::int64_t batch_size = 1;       // per rank
@@ -26,7 +28,7 @@ struct PlannedRun {
   std::int64_t ranks = 1;            // one on each GPU
   std::int64_t total_samples = 0;    // trained on by all ranks, over all epochs
   double flops_per_sample = 0.0;
-  bool bf16 = false;        // bf16-mixed
+  Arithmetic arithmetic = Arithmetic::kFloat32;
   double efficiency = 0.4;  // share of the data sheet's peak that training attains: an assumption
 };
 

@@ -126,6 +126,17 @@ void read_random_states(const c10::IValue& value, PythonCheckpoint& checkpoint) 
   }
 }
 
+// GradScaler.state_dict(), which is empty where it is not enabled.
+std::optional<GradScalerState> to_scaler(const c10::IValue& value) {
+  const Dict dict = to_dict(value, "its scaler's state_dict");
+  if (dict.empty()) return std::nullopt;
+  const auto scale = dict.find("scale");
+  const auto tracker = dict.find("_growth_tracker");
+  if (scale == dict.end() || tracker == dict.end() || !scale->value().isDouble() || !tracker->value().isInt())
+    throw DataError("its scaler is no state_dict() of torch.amp.GradScaler, with scale and _growth_tracker");
+  return GradScalerState{scale->value().toDouble(), tracker->value().toInt()};
+}
+
 PythonCheckpoint from_dict(const Dict& dict) {
   PythonCheckpoint checkpoint;
   const bool bare =
@@ -147,6 +158,8 @@ PythonCheckpoint from_dict(const Dict& dict) {
       if (!item.value().isInt() || item.value().toInt() < 0)
         throw DataError("its " + name + " is no whole number from 0");
       checkpoint.step = item.value().toInt();
+    } else if (is_one_of(name, {"scaler", "scaler_state_dict"})) {
+      checkpoint.grad_scaler = to_scaler(item.value());
     } else if (name == "random_states") {
       read_random_states(item.value(), checkpoint);
     } else {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "trainer/checkpoint/named_tensors.h"
+#include "trainer/optim/grad_scaler.h"
 #include "trainer/optim/optimizer.h"
 
 namespace lockstep {
@@ -33,14 +34,15 @@ struct PythonCheckpoint {
   std::int64_t step = 0;
   std::vector<OptimizerStateEntry> optimizer;
   std::optional<ParamGroup> param_group;
+  std::optional<GradScalerState> grad_scaler;
   std::vector<at::Tensor> random_states;  // "random_states": torch.get_rng_state() of each rank
   std::vector<std::string> unused;        // keys that mean nothing to us
 };
 
 // A .safetensors file or a torch.save archive: of a state_dict(), or of a dict with one under "model" (or
 // "model_state_dict" or "state_dict") and perhaps "optimizer" (or "optimizer_state_dict"), "step" (or
-// "global_step") and "random_states". Throws DataError that names the file: what else it wants, or which of
-// these is none.
+// "global_step"), "scaler" (or "scaler_state_dict") and "random_states". Throws DataError that names the
+// file: what else it wants, or which of these is none.
 PythonCheckpoint read_python_checkpoint(const std::filesystem::path& path);
 
 // Whether the file's name says safetensors.

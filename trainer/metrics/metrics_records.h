@@ -20,7 +20,7 @@ struct StartRecord {
   int logical_world_size = 1;
   std::string device;     // "cpu", "cuda"
   std::string backend;    // "mpi", "nccl", "gloo"
-  std::string precision;  // "32-true", "bf16-mixed"
+  std::string precision;  // "32-true", "bf16-mixed", "16-mixed"
   std::string reduction_order;
   int num_threads = 0;  // CPU threads of each rank
   std::string model;
@@ -53,11 +53,12 @@ struct TrainRecord {
   double lr = 0.0;
   double samples_per_s = 0.0;  // all ranks together, over the steps since the last record
   StepTimes times;  // since the last record; fields steps, step_time_s and <part>_s, means per step
-  std::int64_t bytes_sent = 0;      // by rank 0 for collectives, in this attempt
-  std::int64_t rework_steps = 0;    // of `times`, done by an earlier attempt already; left out if 0
-  double elapsed_s = 0.0;           // of this attempt
-  Costs costs;                      // docs/contracts.md, *spend*
-  std::optional<double> grad_norm;  // where clipping computes it
+  std::int64_t bytes_sent = 0;       // by rank 0 for collectives, in this attempt
+  std::int64_t rework_steps = 0;     // of `times`, done by an earlier attempt already; left out if 0
+  double elapsed_s = 0.0;            // of this attempt
+  Costs costs;                       // docs/contracts.md, *spend*
+  std::optional<double> grad_norm;   // where clipping computes it
+  std::optional<double> loss_scale;  // of this step, with --precision 16-mixed
 };
 
 // After an evaluation.

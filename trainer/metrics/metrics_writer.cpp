@@ -151,6 +151,7 @@ void MetricsWriter::write(const TrainRecord& record) {
   line["elapsed_s"] = record.elapsed_s;
   put_costs(line, record.costs);
   put_number(line, "grad_norm", record.grad_norm);
+  put_number(line, "loss_scale", record.loss_scale);
   write_line(text_of(line));
 }
 

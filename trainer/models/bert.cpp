@@ -15,8 +15,10 @@
 #include <ATen/ops/zeros.h>
 
 #include "trainer/models/factories.h"
+#include "trainer/models/linear.h"
 #include "trainer/models/picture_sizes.h"
 #include "trainer/models/token_model.h"
+#include "trainer/recompute/checkpointed_block.h"
 
 namespace lockstep {
 namespace {
@@ -37,12 +39,6 @@ struct BertSizes {
 
 torch::nn::LayerNorm layer_norm(std::int64_t width) {
   return torch::nn::LayerNorm(torch::nn::LayerNormOptions({width}).eps(kLayerNormEps));
-}
-
-// What Python's nn.Linear computes: the bias is added within the matrix product. LibTorch's own forward()
-// adds it afterwards where the input has three dimensions, which gives the bias's gradient other bits.
-at::Tensor project(const torch::nn::Linear& linear, const at::Tensor& x) {
-  return at::linear(x, linear->weight, linear->bias);
 }
 
 class Embeddings final : public torch::nn::Module {
@@ -115,7 +111,7 @@ class Output final : public torch::nn::Module {
   torch::nn::Dropout dropout_;
 };
 
-class Layer final : public torch::nn::Module {
+class Layer final : public CheckpointedBlock {
  public:
   explicit Layer(const BertSizes& sizes) {
     const auto attention = register_module("attention", std::make_shared<torch::nn::Module>());
@@ -127,12 +123,12 @@ class Layer final : public torch::nn::Module {
     output_ = register_module("output", std::make_shared<Output>(sizes.intermediate_width, sizes.width));
   }
 
-  at::Tensor forward(const at::Tensor& x) {
+ private:
+  at::Tensor compute(const at::Tensor& x) override {
     const at::Tensor attended = attention_output_->forward(self_->forward(x), x);
     return output_->forward(at::gelu(project(dense_, attended)), attended);
   }
 
- private:
   std::shared_ptr<SelfAttention> self_;
   std::shared_ptr<Output> attention_output_;
   torch::nn::Linear dense_ = nullptr;

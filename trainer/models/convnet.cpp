@@ -6,6 +6,7 @@
 #include <ATen/ops/max_pool2d.h>
 
 #include "trainer/models/factories.h"
+#include "trainer/models/linear.h"
 #include "trainer/models/picture_sizes.h"
 
 namespace lockstep {
@@ -37,8 +38,8 @@ class ConvNet final : public Model {
   at::Tensor forward(at::Tensor data) override {
     auto x = at::max_pool2d(conv1_->forward(data), {2, 2}).relu();
     x = at::max_pool2d(conv2_->forward(x), {2, 2}).relu();
-    x = fc1_->forward(x.flatten(1)).relu();
-    return fc2_->forward(x);
+    x = project(fc1_, x.flatten(1)).relu();
+    return project(fc2_, x);
   }
   std::string adaptation() const override { return adaptation_; }
 

@@ -18,6 +18,7 @@
 #include "trainer/models/factories.h"
 #include "trainer/models/picture_sizes.h"
 #include "trainer/models/token_model.h"
+#include "trainer/recompute/checkpointed_block.h"
 
 namespace lockstep {
 namespace {
@@ -113,7 +114,7 @@ class FeedForward final : public torch::nn::Module {
   torch::nn::Dropout dropout_;
 };
 
-class Block final : public torch::nn::Module {
+class Block final : public CheckpointedBlock {
  public:
   explicit Block(const Gpt2Sizes& sizes)
       : ln_1_(register_module("ln_1", layer_norm(sizes.width))),
@@ -121,12 +122,12 @@ class Block final : public torch::nn::Module {
         ln_2_(register_module("ln_2", layer_norm(sizes.width))),
         mlp_(register_module("mlp", std::make_shared<FeedForward>(sizes.width))) {}
 
-  at::Tensor forward(const at::Tensor& x) {
+ private:
+  at::Tensor compute(const at::Tensor& x) override {
     const at::Tensor attended = attn_->forward(ln_1_->forward(x)) + x;
     return attended + mlp_->forward(ln_2_->forward(attended));
   }
 
- private:
   torch::nn::LayerNorm ln_1_;
   std::shared_ptr<Attention> attn_;
   torch::nn::LayerNorm ln_2_;

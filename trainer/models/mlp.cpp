@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "trainer/models/factories.h"
+#include "trainer/models/linear.h"
 #include "trainer/models/models.h"
 #include "trainer/models/picture_sizes.h"
 
@@ -17,11 +18,11 @@ class Mlp final : public Model {
     // One statement a layer: as arguments of one call they would draw their initial values in any order.
     std::int64_t width = in_features;
     for (const std::int64_t next : hidden) {
-      net_->push_back(torch::nn::Linear(width, next));
+      net_->push_back(PythonLinear(width, next));
       net_->push_back(torch::nn::ReLU());
       width = next;
     }
-    net_->push_back(torch::nn::Linear(width, num_classes));
+    net_->push_back(PythonLinear(width, num_classes));
     register_module("net", net_);
   }
 

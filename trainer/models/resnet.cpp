@@ -12,7 +12,9 @@
 
 #include "comm/sync_batch_norm.h"
 #include "trainer/models/factories.h"
+#include "trainer/models/linear.h"
 #include "trainer/models/picture_sizes.h"
+#include "trainer/recompute/checkpointed_block.h"
 
 namespace lockstep {
 namespace {
@@ -25,7 +27,7 @@ torch::nn::Conv2d convolution(std::int64_t in, std::int64_t out, std::int64_t ke
 }
 
 // Two 3x3 convolutions and the way around them; `downsample` (may be null) fits that way to the new shape.
-class BasicBlock final : public torch::nn::Module {
+class BasicBlock final : public CheckpointedBlock {
  public:
   static constexpr std::int64_t kExpansion = 1;
 
@@ -42,14 +44,14 @@ class BasicBlock final : public torch::nn::Module {
     if (!downsample_.is_empty()) register_module("downsample", downsample_);
   }
 
-  at::Tensor forward(at::Tensor x) {
+ private:
+  at::Tensor compute(const at::Tensor& x) override {
     auto out = bn1_->forward(conv1_->forward(x)).relu_();
     out = bn2_->forward(conv2_->forward(out));
     out += downsample_.is_empty() ? x : downsample_->forward(x);
     return out.relu_();
   }
 
- private:
   torch::nn::Conv2d conv1_;
   SyncBatchNorm bn1_;
   torch::nn::Conv2d conv2_;
@@ -58,7 +60,7 @@ class BasicBlock final : public torch::nn::Module {
 };
 
 // A 1x1 convolution to `width` channels, a 3x3 one, and a 1x1 one to four times as many.
-class Bottleneck final : public torch::nn::Module {
+class Bottleneck final : public CheckpointedBlock {
  public:
   static constexpr std::int64_t kExpansion = 4;
 
@@ -79,7 +81,8 @@ class Bottleneck final : public torch::nn::Module {
     if (!downsample_.is_empty()) register_module("downsample", downsample_);
   }
 
-  at::Tensor forward(at::Tensor x) {
+ private:
+  at::Tensor compute(const at::Tensor& x) override {
     auto out = bn1_->forward(conv1_->forward(x)).relu_();
     out = bn2_->forward(conv2_->forward(out)).relu_();
     out = bn3_->forward(conv3_->forward(out));
@@ -87,7 +90,6 @@ class Bottleneck final : public torch::nn::Module {
     return out.relu_();
   }
 
- private:
   torch::nn::Conv2d conv1_;
   SyncBatchNorm bn1_;
   torch::nn::Conv2d conv2_;
@@ -154,7 +156,7 @@ class ResNet final : public Model {
     x = layer2_->forward(x);
     x = layer3_->forward(x);
     x = layer4_->forward(x);
-    return fc_->forward(at::adaptive_avg_pool2d(x, {1, 1}).flatten(1));
+    return project(fc_, at::adaptive_avg_pool2d(x, {1, 1}).flatten(1));
   }
   std::string adaptation() const override { return adaptation_; }
 

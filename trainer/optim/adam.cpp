@@ -1,9 +1,12 @@
 // Adam and AdamW: torch/optim/adam.py, _single_tensor_adam, operation by operation (no amsgrad). LibTorch's
 // C++ optimizers differ from it in the last bits: they have no lerp.
+#include <ATen/ops/_fused_adam.h>
+#include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/from_blob.h>
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <stdexcept>
 
 #include "trainer/optim/elementwise_optimizer.h"
@@ -43,8 +46,6 @@ class Adam final : public ElementwiseOptimizer {
   }
 
  protected:
-  void begin(Memory& memory) const override { memory[kStep].add_(1); }
-
   void apply(Piece piece) const override {
     const Scalars s = scalars(piece.memory[kStep].item<float>());
     at::Tensor grad = piece.grad;
@@ -57,6 +58,15 @@ class Adam final : public ElementwiseOptimizer {
     exp_avg_sq.mul_(options_.beta2).addcmul_(grad, grad, 1 - options_.beta2);
     const at::Tensor denom = exp_avg_sq.sqrt().div(s.bias_correction2_sqrt).add_(options_.eps);
     piece.parameter.addcdiv_(exp_avg, denom, -s.step_size);
+  }
+
+  void apply_kernels(const PieceList& pieces, const at::Tensor& found_inf) const override {
+    const std::optional<at::Tensor> unless = found_inf.defined() ? std::optional(found_inf) : std::nullopt;
+    const auto kernel = decoupled_ ? &at::_ops::_fused_adamw_::call : &at::_ops::_fused_adam_::call;
+    kernel(pieces.parameters, pieces.grads, pieces.memory[kExpAvg], pieces.memory[kExpAvgSq],
+           /*max_exp_avg_sqs=*/{}, pieces.memory[kStep], options_.lr, options_.beta1, options_.beta2,
+           options_.weight_decay, options_.eps,
+           /*amsgrad=*/false, /*maximize=*/false, /*grad_scale=*/{}, unless);
   }
 
   void apply_fused(const FusedPiece& piece) const override {

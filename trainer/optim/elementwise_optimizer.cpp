@@ -2,6 +2,9 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/_foreach_add.h>
+#include <ATen/ops/_foreach_sub.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/scalar_tensor.h>
@@ -28,7 +31,50 @@ ElementwiseOptimizer::ElementwiseOptimizer(std::string name, std::vector<at::Ten
       kinds_(std::move(memory)),
       remembered_(parameters_.size()) {}
 
+void ElementwiseOptimizer::PieceList::add(const Piece& piece, std::size_t kinds) {
+  parameters.push_back(piece.parameter);
+  grads.push_back(piece.grad);
+  for (std::size_t k = 0; k < kinds; ++k) memory[k].push_back(piece.memory[k]);
+}
+
+void ElementwiseOptimizer::step_unless(const at::Tensor& found_inf) {
+  bool first = false;
+  for (std::size_t i = 0; i < parameters_.size(); ++i)
+    first =
+        first || (!kinds_.empty() && parameters_[i].grad().defined() && !remembered_[i].memory[0].defined());
+  if (!options_.fused || first) return Optimizer::step_unless(found_inf);
+  step_with_kernels(found_inf);
+}
+
+void ElementwiseOptimizer::step_with_kernels(const at::Tensor& found_inf) {
+  const at::NoGradGuard no_grad;
+  std::array<PieceList, 2> lists;  // of those that go on, and of those that begin
+  lists[1].first = true;
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    at::Tensor grad = parameters_[i].grad();
+    if (!grad.defined()) continue;
+    if (grad.strides() != parameters_[i].strides())
+      grad = at::empty_like(parameters_[i].detach()).copy_(grad);
+    make_memory(i);
+    lists[remembered_[i].first ? 1 : 0].add({parameters_[i], grad, remembered_[i].memory, false},
+                                            kinds_.size());
+  }
+  for (const PieceList& list : lists) {
+    if (list.parameters.empty()) continue;
+    for (std::size_t k = 0; k < kinds_.size(); ++k) {
+      if (!kinds_[k].per_element) at::_foreach_add_(list.memory[k], 1);
+    }
+    apply_kernels(list, found_inf);
+    if (!found_inf.defined()) continue;
+    for (std::size_t k = 0; k < kinds_.size(); ++k) {
+      if (!kinds_[k].per_element)
+        at::_foreach_sub_(list.memory[k], std::vector<at::Tensor>(list.memory[k].size(), found_inf));
+    }
+  }
+}
+
 void ElementwiseOptimizer::step() {
+  if (options_.fused) return step_with_kernels({});
   const at::NoGradGuard no_grad;
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     if (!parameters_[i].grad().defined()) continue;
@@ -52,21 +98,35 @@ void ElementwiseOptimizer::set_lr(double lr) {
   options_.lr = lr;
 }
 
+at::Tensor ElementwiseOptimizer::zeros_for(std::size_t kind, const at::Tensor& parameter) const {
+  if (kinds_[kind].per_element) return at::zeros_like(parameter);
+  const at::Device device = options_.fused ? parameter.device() : at::Device(at::kCPU);
+  return at::zeros({}, at::TensorOptions().dtype(at::kFloat).device(device));
+}
+
+void ElementwiseOptimizer::make_memory(std::size_t index) {
+  auto& [memory, first, fused] = remembered_[index];
+  first = false;
+  for (std::size_t k = 0; k < kinds_.size(); ++k) {
+    if (memory[k].defined()) continue;
+    first = true;
+    memory[k] = zeros_for(k, parameters_[index]);
+  }
+}
+
 void ElementwiseOptimizer::begin_update(std::size_t index) {
   const at::NoGradGuard no_grad;
-  auto& [memory, first, fused] = remembered_[index];
+  make_memory(index);
+  Remembered& remembered = remembered_[index];
   const at::Tensor& parameter = parameters_[index];
-  first = false;
-  fused = fuses_ && can_fuse({parameter});
+  remembered.fused = fuses_ && can_fuse({parameter});
   for (std::size_t k = 0; k < kinds_.size(); ++k) {
-    if (!memory[k].defined()) {
-      first = true;
-      memory[k] = kinds_[k].per_element ? at::zeros_like(parameter)
-                                        : at::zeros({}, at::TensorOptions().dtype(at::kFloat));
+    if (kinds_[k].per_element) {
+      remembered.fused = remembered.fused && can_fuse({parameter, remembered.memory[k]});
+    } else {
+      remembered.memory[k].add_(1);
     }
-    fused = fused && (!kinds_[k].per_element || can_fuse({parameter, memory[k]}));
   }
-  begin(memory);
 }
 
 void ElementwiseOptimizer::update(std::size_t index, std::int64_t begin, const void* grad,
@@ -80,7 +140,14 @@ void ElementwiseOptimizer::update(std::size_t index, std::int64_t begin, const v
   for (std::size_t k = 0; k < kinds_.size(); ++k) {
     if (kinds_[k].per_element) piece.memory[k] = part(piece.memory[k]);
   }
-  apply(std::move(piece));
+  if (options_.fused) {
+    PieceList one;
+    one.first = piece.first;
+    one.add(piece, kinds_.size());
+    if (count > 0) apply_kernels(one, {});
+  } else {
+    apply(std::move(piece));
+  }
 }
 
 ElementwiseOptimizer::FusedPiece ElementwiseOptimizer::fused_piece(std::size_t index, std::int64_t begin,
@@ -115,6 +182,7 @@ void ElementwiseOptimizer::run_fused(const FusedPiece& piece) const {
 }
 
 void ElementwiseOptimizer::check_fused() {
+  if (options_.fused) return;  // those kernels' bits are others
   const auto make = [&] {
     Piece piece{test_values(1), test_values(2), {}, false};
     for (std::size_t k = 0; k < kinds_.size(); ++k) {
@@ -158,8 +226,7 @@ void ElementwiseOptimizer::load_state(const std::vector<OptimizerStateEntry>& en
     for (std::size_t k = 0; k < kinds_.size(); ++k) {
       if (entry.name != kinds_[k].name) continue;
       // In the parameter's own order in memory, whatever order it was saved in.
-      loaded[i].memory[k] = kinds_[k].per_element ? at::zeros_like(parameters_[i])
-                                                  : at::zeros({}, at::TensorOptions().dtype(at::kFloat));
+      loaded[i].memory[k] = zeros_for(k, parameters_[i]);
       loaded[i].memory[k].copy_(entry.value.detach());
     }
   }

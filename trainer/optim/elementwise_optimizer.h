@@ -17,7 +17,8 @@ at::Tensor flat_view(const at::Tensor& dense);
 // A tensor that a rule remembers of each parameter.
 struct OptimizerMemory {
   const char* name;  // as in Python's state_dict()
-  bool per_element;  // like the parameter; else () float32 on the CPU
+  bool per_element;  // like the parameter; else a count of steps, () float32, on the CPU unless kernels are
+                     // fused
 };
 
 class ElementwiseOptimizer : public Optimizer {
@@ -26,6 +27,8 @@ class ElementwiseOptimizer : public Optimizer {
                        std::vector<OptimizerMemory> memory);
 
   void step() final;
+  // With OptimizerOptions::fused the host reads found_inf only where a parameter has its first gradient.
+  void step_unless(const at::Tensor& found_inf) final;
   void zero_grad() final;
   std::string name() const final { return name_; }
   double lr() const final { return options_.lr; }
@@ -63,10 +66,18 @@ class ElementwiseOptimizer : public Optimizer {
     std::int64_t count;
     bool first;
   };
-  // A step of a parameter begins: counters.
-  virtual void begin(Memory& memory) const = 0;
+  // Pieces of several parameters, in columns.
+  struct PieceList {
+    std::vector<at::Tensor> parameters;
+    std::vector<at::Tensor> grads;
+    std::array<std::vector<at::Tensor>, kMostMemory> memory;
+    bool first = false;  // of all of them
+    void add(const Piece& piece, std::size_t kinds);
+  };
   // With LibTorch's operations, in PyTorch's order.
   virtual void apply(Piece piece) const = 0;
+  // With LibTorch's fused kernels. `found_inf`, where defined: a 0-dim tensor; other than 0, nothing changes.
+  virtual void apply_kernels(const PieceList& pieces, const at::Tensor& found_inf) const = 0;
   // In one pass, if check_fused() found it to have the same bits.
   virtual void apply_fused(const FusedPiece& piece) const = 0;
   // LibTorch's rounding is not documented, so it is asked: to be called at the end of a constructor.
@@ -82,6 +93,9 @@ class ElementwiseOptimizer : public Optimizer {
     bool first = false;
     bool fused = false;  // float32 on the CPU, all in one order of memory
   };
+  at::Tensor zeros_for(std::size_t kind, const at::Tensor& parameter) const;
+  void make_memory(std::size_t index);
+  void step_with_kernels(const at::Tensor& found_inf);
   FusedPiece fused_piece(std::size_t index, std::int64_t begin, const void* grad, std::int64_t count) const;
   void run_fused(const FusedPiece& piece) const;
 

@@ -23,6 +23,10 @@ constexpr std::array kOptimizers{
 
 }  // namespace
 
+void Optimizer::step_unless(const at::Tensor& found_inf) {
+  if (found_inf.item<float>() == 0.0F) step();
+}
+
 std::unique_ptr<Optimizer> create_optimizer(const std::string& name, std::vector<at::Tensor> parameters,
                                             const OptimizerOptions& options) {
   return create_elementwise_optimizer(name, std::move(parameters), options);

@@ -19,6 +19,9 @@ struct OptimizerOptions {
   double beta1 = 0.9;  // adam, adamw
   double beta2 = 0.999;
   double eps = 1e-8;
+  // LibTorch's fused kernels, with the bits of Python's fused=True: one launch for many parameters, no wait
+  // for a GPU. Otherwise Python's default on the CPU, parameter by parameter.
+  bool fused = false;
 };
 
 // One tensor of an optimizer's memory: of parameter `parameter_index` (registration order), named as in
@@ -36,6 +39,9 @@ class Optimizer {
  public:
   virtual ~Optimizer() = default;
   virtual void step() = 0;
+  // The same unless `found_inf`, as GradScaler::unscale() returns it, is other than 0. Reads it on the host,
+  // which waits for a GPU, unless said otherwise.
+  virtual void step_unless(const at::Tensor& found_inf);
   // Drops the gradients (sets them to none), as PyTorch does by default.
   virtual void zero_grad() = 0;
   virtual std::string name() const = 0;

@@ -1,7 +1,9 @@
 // Stochastic gradient descent with momentum and L2 weight decay: torch/optim/sgd.py, _single_tensor_sgd,
 // operation by operation.
+#include <ATen/ops/_fused_sgd.h>
 #include <ATen/ops/add.h>
 
+#include <optional>
 #include <stdexcept>
 
 #include "trainer/optim/elementwise_optimizer.h"
@@ -40,8 +42,6 @@ class Sgd final : public ElementwiseOptimizer {
   }
 
  protected:
-  void begin(Memory& /*memory*/) const override {}
-
   void apply(Piece piece) const override {
     at::Tensor grad = piece.grad;
     if (options_.weight_decay != 0) grad = grad.add(piece.parameter, options_.weight_decay);
@@ -55,6 +55,13 @@ class Sgd final : public ElementwiseOptimizer {
       grad = options_.nesterov ? grad.add(buffer, options_.momentum) : buffer;
     }
     piece.parameter.add_(grad, -options_.lr);
+  }
+
+  void apply_kernels(const PieceList& pieces, const at::Tensor& found_inf) const override {
+    const std::optional<at::Tensor> unless = found_inf.defined() ? std::optional(found_inf) : std::nullopt;
+    at::_fused_sgd_(pieces.parameters, pieces.grads, pieces.memory[0], options_.weight_decay,
+                    options_.momentum, options_.lr, options_.dampening, options_.nesterov, /*maximize=*/false,
+                    /*is_first_step=*/pieces.first && options_.momentum != 0, /*grad_scale=*/{}, unless);
   }
 
   void apply_fused(const FusedPiece& piece) const override {

@@ -57,6 +57,12 @@ ShardedOptimizer::ShardedOptimizer(const std::string& name, std::vector<at::Tens
       reducer_(reducer),
       communicator_(std::move(communicator)) {
   create_elementwise_optimizer(name, parameters_, options);  // for its opinion of these parameters
+  if (options.fused && parameters_.front().is_cpu()) {
+    throw std::invalid_argument(
+        "fused kernels on the CPU round the end of a range otherwise than its middle, so that shards would "
+        "change the bits; "
+        "use --shard-optimizer off, or --fused-optimizer off");
+  }
   std::vector<ParameterSize> sizes;
   for (const at::Tensor& parameter : parameters_) {
     if (!parameter.is_non_overlapping_and_dense())

@@ -32,8 +32,8 @@ namespace lockstep {
 // parameters. The destructor gives every rank parameters of its own again.
 class ShardedOptimizer final : public Optimizer {
  public:
-  // `parameters`: those of `reducer`, in its order; both outlive it. Throws what create_optimizer() throws. A
-  // collective.
+  // `parameters`: those of `reducer`, in its order; both outlive it. Throws what create_optimizer() throws,
+  // and std::invalid_argument for fused kernels on the CPU. A collective.
   ShardedOptimizer(const std::string& name, std::vector<at::Tensor> parameters,
                    const OptimizerOptions& options, Reducer& reducer, CommunicatorPtr communicator);
   ~ShardedOptimizer() override;

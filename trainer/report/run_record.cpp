@@ -112,6 +112,7 @@ class Reader {
       run_.events.push_back(std::move(event));
     } else if (kind == "end") {
       run_.attempts.back().end_reason = text(line, "reason");
+      run_.attempts.back().last_step = std::max(run_.attempts.back().last_step, whole(line, "step"));
     }
     RunAttempt& now = run_.attempts.back();
     now.end_unix_s = std::max(now.end_unix_s, time_unix_s);

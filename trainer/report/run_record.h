@@ -42,7 +42,7 @@ struct RunEvent {
 struct RunAttempt {
   int attempt = 0;
   std::int64_t first_step = 0;  // steps done before it
-  std::int64_t last_step = 0;   // the last that it logged
+  std::int64_t last_step = 0;   // the last that it logged or ended with
   double start_unix_s = 0.0;
   double end_unix_s = 0.0;          // of its last line
   double running_s = 0.0;           // as far as its lines go

@@ -82,7 +82,8 @@
     draw("Loss", curve("train", "loss", "train").concat(curve("eval", "loss", "test", {dashed: true, points: true, width: 2}).map(test_color)),
       {log_y: shown.log, note: thinned.map((run) => run.name + ": " + number(run.shown) + " of " + number(run.logged) +
         " logged steps, the lowest and highest loss of each stretch").join("; ")});
-    draw("Test accuracy", curve("eval", "accuracy", "", {points: true, width: 2}), {format_y: (y) => number(100 * y) + " %"});
+    draw("Test accuracy", curve("eval", "accuracy", "", {points: true, width: 2}),
+      {format_y: (y) => number(100 * y) + " %", range_y: (chart, low, high) => low < high ? uPlot.rangeNum(low, high, 0.1, true) : [0, 1]});
     draw("Throughput, samples/s", curve("train", "samples_per_s", ""), {marks, range_y: (chart, low, high) => [0, high > 0 ? 1.05 * high : 1]});
     draw("Learning rate", curve("train", "lr", ""));
     const currencies = new Set(runs.map((run) => run.currency).filter(Boolean));

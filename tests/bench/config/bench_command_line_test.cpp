@@ -23,15 +23,19 @@ std::string refusal(const std::string& bench, const std::vector<std::string>& ar
   return "accepted";
 }
 
-TEST(BenchCommandLine, TakesNcclTestsLetters) {
-  const auto config = std::get<CollectiveConfig>(
-      parse("all-reduce", {"-b", "8", "-e", "128M", "-f", "2", "-w", "1", "-n", "7", "-d", "bfloat16"}));
-  EXPECT_EQ(config.min_bytes, "8");
-  EXPECT_EQ(config.max_bytes, "128M");
-  EXPECT_EQ(config.step_factor, 2);
-  EXPECT_EQ(config.warmup_iters, 1);
-  EXPECT_EQ(config.iters, 7);
-  EXPECT_EQ(config.dtype, "bfloat16");
+TEST(BenchCommandLine, TakesNcclTestsFlags) {
+  for (const auto& flags : std::vector<std::vector<std::string>>{
+           {"-b", "8", "-e", "128M", "-f", "2", "-w", "1", "-n", "7", "-d", "bfloat16"},
+           {"--minbytes", "8", "--maxbytes=128M", "--stepfactor", "2", "--warmup_iters", "1", "--iters", "7",
+            "--datatype", "bfloat16"}}) {
+    const auto config = std::get<CollectiveConfig>(parse("all-reduce", flags));
+    EXPECT_EQ(config.min_bytes, "8");
+    EXPECT_EQ(config.max_bytes, "128M");
+    EXPECT_EQ(config.step_factor, 2);
+    EXPECT_EQ(config.warmup_iters, 1);
+    EXPECT_EQ(config.iters, 7);
+    EXPECT_EQ(config.dtype, "bfloat16");
+  }
 }
 
 TEST(BenchCommandLine, SharedOptionsReachEachBenchmark) {
@@ -52,7 +56,8 @@ TEST(BenchCommandLine, PeersAreTheBenchmarksOwn) {
   EXPECT_EQ(setting_of(parse("all-reduce", {"--compare", "gloo,mpi,tcp"})).compare, "gloo,mpi,tcp");
   EXPECT_EQ(setting_of(parse("step", {"--compare", "c10d,pytorch"})).compare, "c10d,pytorch");
   EXPECT_THAT(refusal("all-reduce", {"--compare", "pytorch"}), HasSubstr("some of gloo, mpi, tcp"));
-  EXPECT_THAT(refusal("step", {"--compare", "gloo"}), HasSubstr("some of c10d, pytorch, compile"));
+  EXPECT_THAT(refusal("step", {"--compare", "gloo"}),
+              HasSubstr("some of c10d, pytorch, pytorch-ddp, compile"));
 }
 
 TEST(BenchCommandLine, AGpuHasItsOwnPeers) {
@@ -81,9 +86,11 @@ TEST(BenchCommandLine, EachCollectiveHasWhatMeansSomethingThere) {
   EXPECT_FALSE(scatter.in_place);
   EXPECT_EQ(std::get<CollectiveConfig>(parse("broadcast", {"-r", "2"})).root, 2);
   EXPECT_TRUE(std::get<CollectiveConfig>(parse("broadcast", {})).in_place);
+  EXPECT_FALSE(std::get<CollectiveConfig>(parse("send-receive", {})).in_place);
   EXPECT_TRUE(std::get<CollectiveConfig>(parse("all-gather", {"--in-place"})).in_place);
   EXPECT_THAT(refusal("all-gather", {"-r", "2"}), HasSubstr("--root"));
   EXPECT_THAT(refusal("broadcast", {"--in-place=false"}), HasSubstr("--in-place"));
+  EXPECT_THAT(refusal("send-receive", {"--in-place"}), HasSubstr("--in-place"));
   EXPECT_THAT(refusal("reduce-scatter", {"--buffers", "warm"}), HasSubstr("--buffers"));
   EXPECT_THAT(refusal("reduce-scatter", {"--in-place", "--compare", "mpi"}),
               HasSubstr("--in-place with --compare mpi"));

@@ -17,7 +17,7 @@ TEST(Workloads, AllOrSomeInTheOrderAskedFor) {
   StepConfig config;
   config.workload = "all";
   EXPECT_EQ(names_of(workloads_of(config)),
-            (std::vector<std::string>{"mlp-512", "mlp-4096", "resnet18", "resnet50"}));
+            (std::vector<std::string>{"mlp-512", "mlp-4096", "resnet18", "resnet50", "gpt2-mini"}));
   config.workload = "resnet50,mlp-512";
   EXPECT_EQ(names_of(workloads_of(config)), (std::vector<std::string>{"resnet50", "mlp-512"}));
 }

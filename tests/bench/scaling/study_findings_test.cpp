@@ -41,6 +41,23 @@ TEST(Findings, PredictionsAreFromTheFewestRanksAndStandBesideWhatWasMeasured) {
   EXPECT_NEAR(four.predicted_buckets[0].end_s, 7.5e-3, 1e-12);
 }
 
+// Two ranks take 2 ms longer than reckoned, half a mean delay: so a delay is 4 ms long, and four ranks wait
+// 13/12 of it.
+TEST(Findings, WhatTwoRanksWaitForEachOtherGrowsWithTheirNumber) {
+  Study study = small_study();
+  for (StepMeasurement& step : study.steps) {
+    for (ContenderStep& contender : step.contenders) {
+      if (step.ranks == 2 && contender.contender == "replayed") contender.time_s.median = 13e-3;
+    }
+  }
+  const Findings findings = findings_of(study, a_config(), {});
+  EXPECT_NEAR(findings.steps[0].predicted_s, 11e-3, 1e-12);
+  EXPECT_NEAR(findings.steps[0].straggling_s, 0.0, 1e-12);
+  EXPECT_NEAR(findings.steps[1].straggling_s, 4e-3 * 13 / 12, 1e-12);
+  EXPECT_NEAR(findings.steps[1].predicted_s, 11.5e-3 + 4e-3 * 13 / 12, 1e-12);
+  EXPECT_NEAR(findings.epochs[0].rows[2].step_s, 11.5e-3 + 4e-3 * 13 / 12, 1e-12);
+}
+
 // 2 ns of CPU time a byte for two ranks are three times that for four, on two cores 3 ns.
 TEST(Findings, HostsOfOneMachineShareItsCores) {
   Study study = small_study();

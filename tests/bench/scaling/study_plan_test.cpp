@@ -33,6 +33,7 @@ TEST(PlanStudy, EveryLinkAtEveryNumberOfRanksAfterOneRankAlone) {
                   "step-1gbit-2-mlp-512", "all-reduce-1gbit-4", "step-1gbit-4-mlp-512"));
   EXPECT_THAT(task(tasks, "step-1gbit-4-mlp-512").identity(), HasSubstr("--wire 1gbit --nnodes 4"));
   EXPECT_THAT(task(tasks, "step-1gbit-4-mlp-512").identity(), HasSubstr("--workload mlp-512"));
+  EXPECT_THAT(task(tasks, "step-1gbit-4-mlp-512").identity(), HasSubstr("--warmup-rounds 0 --steps 10"));
   EXPECT_THAT(task(tasks, "step-shared-memory-4-mlp-512").identity(), HasSubstr("--nproc-per-node 4"));
   EXPECT_EQ(task(tasks, "step-1gbit-4-mlp-512").profile, task(tasks, "alone-mlp-512-batch-64").profile);
   // The raw stream tells what the wire attains; there is none in memory.
@@ -49,15 +50,19 @@ TEST(PlanStudy, StrongScalingSharesTheBatchOut) {
   const StudyTask& four = task(tasks, "step-shared-memory-4-resnet18");
   EXPECT_EQ(four.batch_size, 4);
   EXPECT_THAT(four.identity(),
-              HasSubstr("--model resnet18 --sample-sizes 3,64,64 --num-classes 1000 --batch-size 4"));
+              HasSubstr("--model resnet18 --batch-size 4 --sample-sizes 3,64,64 --num-classes 1000"));
   EXPECT_EQ(four.profile, "profile-resnet18-batch-4.json");
+  const auto tokens = plan_study(parse_scaling_command(
+      {"--ranks", "2", "--links", "shared-memory", "--model", "gpt2-mini", "--mode", "strong"}));
+  EXPECT_THAT(task(tokens, "step-shared-memory-2-gpt2-mini").identity(),
+              HasSubstr("--model gpt2-mini --batch-size 2 --sequence-length 128 --vocab-size 4096"));
 }
 
 TEST(PlanStudy, PeersAreMeasuredWhereTheyAreAskedFor) {
   const auto with = plan_study(parse_scaling_command({"--compare", "pytorch", "--python", "/opt/python"}));
   EXPECT_THAT(names(with), Contains("peers-1gbit-2"));
   EXPECT_THAT(task(with, "step-1gbit-2-resnet18").identity(),
-              HasSubstr("--compare pytorch --python /opt/python"));
+              HasSubstr("--compare pytorch-ddp --python /opt/python"));
   const auto without = plan_study(parse_scaling_command({}));
   EXPECT_THAT(names(without), Not(Contains("peers-1gbit-2")));
   EXPECT_THAT(task(without, "step-1gbit-2-resnet18").identity(), Not(HasSubstr("pytorch")));

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <filesystem>
+#include <fstream>
 #include <thread>
 
 #include "tests/temporary_folder.h"
@@ -193,6 +195,23 @@ TEST_F(RunBillTest, StopsBeforeTheGranuleThatWouldCrossTheMark) {
   std::this_thread::sleep_for(720ms);
   EXPECT_TRUE(run.must_stop(2));
   EXPECT_DOUBLE_EQ(*run.costs(1, 0.1, 1).spend.amount, 1.0);
+}
+
+// Twice the 0.5 s that the attempt before took to leave is more than the 0.8 s up to the mark; twice 0.1 s is
+// not.
+TEST_F(RunBillTest, KeepsBackWhatLeavingTookBefore) {
+  for (const double leaving_s : {0.1, 0.5}) {
+    std::filesystem::remove(run_dir_.ledger_file());
+    config_.budget = 0.0;
+    bill().close("paused");
+    LedgerRecord before = last_record();
+    before.running_s = 1.0;
+    before.leaving_s = leaving_s;
+    std::ofstream(run_dir_.ledger_file(), std::ios::app) << to_line(before) << "\n";
+    config_.budget = 3.6;
+    config_.budget_stop = 0.5;
+    EXPECT_EQ(bill().is_at_mark(), leaving_s == 0.5) << leaving_s;
+  }
 }
 
 TEST_F(RunBillTest, ATeamsBudgetCountsWhatOthersHaveSpent) {

@@ -108,6 +108,7 @@ TEST_F(LedgerWriterTest, TheLauncherBillsUpToItsEnd) {
     LedgerRecord record = first_record(running_s == 20.0 ? 1 : 2, tariff(), 8, 0.0, "launch");
     record.running_s = running_s;
     record.parts[RunPart::kCompute] = running_s;
+    record.closed = running_s == 30.0;
     text += to_line(record) + "\n";
   }
   write_text(file_, text);
@@ -119,6 +120,8 @@ TEST_F(LedgerWriterTest, TheLauncherBillsUpToItsEnd) {
   EXPECT_DOUBLE_EQ(records[1].running_s, 40.0);
   EXPECT_DOUBLE_EQ(records[1].parts[RunPart::kIdle], 10.0);
   EXPECT_DOUBLE_EQ(records[1].parts.total_s(), 40.0);
+  EXPECT_DOUBLE_EQ(records[1].leaving_s, 10.0);
+  EXPECT_DOUBLE_EQ(longest_leaving_s(records), 10.0);
   extend_last_attempt(folder_.path() / "none", "launch", 60.0);
   EXPECT_FALSE(std::filesystem::exists(folder_.path() / "none"));
 }

@@ -61,5 +61,36 @@ TEST(DryRun, CountsATransformersArithmetic) {
   EXPECT_LE(run.flops_per_sample, 1.1 * 3 * tokens * per_token);
 }
 
+DryRun gpt2_run(bool activation_checkpointing) {
+  TrainConfig config;
+  config.model = "gpt2-mini";
+  config.activation_checkpointing = activation_checkpointing;
+  const auto data = open_dataset("synthetic-tokens", {.synthetic_samples = 16, .sequence_length = 128});
+  return dry_run(config, *data.train);
+}
+
+// Of a block only its input stays, T x width numbers, in place of at least the inputs of its four products
+// and what stands between them. What is computed a second time is all of the blocks' products.
+TEST(DryRun, ActivationCheckpointingTakesLessMemoryAndMoreArithmetic) {
+  const DryRun kept = gpt2_run(false);
+  const DryRun recomputed = gpt2_run(true);
+  const double tokens = 128, width = 128, layers = 4;
+  const double saved_at_least = (layers - 1) * tokens * (1 + 1 + 1 + 4) * width * 4;
+  EXPECT_LT(recomputed.memory.activations.per_sample, kept.memory.activations.per_sample - saved_at_least);
+  EXPECT_EQ(recomputed.memory.weights, kept.memory.weights);
+  EXPECT_EQ(recomputed.memory.optimizer, kept.memory.optimizer);
+  const double products = 2 * tokens * layers * 12 * width * width;
+  EXPECT_GE(recomputed.flops_per_sample, kept.flops_per_sample + products);
+  EXPECT_LE(recomputed.flops_per_sample, kept.flops_per_sample * 4 / 3);
+}
+
+TEST(DryRun, RefusesActivationCheckpointingWhereThereAreNoBlocks) {
+  TrainConfig config;
+  config.model = "mlp";
+  config.activation_checkpointing = true;
+  EXPECT_THROW(dry_run(config, *open_dataset("synthetic", {.synthetic_samples = 64}).train),
+               std::invalid_argument);
+}
+
 }  // namespace
 }  // namespace lockstep

@@ -52,7 +52,7 @@ TEST(Offers, CheapestAndFastestAreMarkedAmongThoseThatFit) {
 
 TEST(Offers, WhatIsNotKnownIsSaidAndNotInvented) {
   PlannedRun run = kRun;
-  run.bf16 = true;
+  run.arithmetic = Arithmetic::kBfloat16;
   const auto rows = estimate_offers(
       {priced("TPU-v3", 128, 8.0), priced("A100", 0, 3.07), priced("V100", 32, 2.48)}, kMemory, run);
   EXPECT_EQ(rows[0].remark, "speed not known");
@@ -61,6 +61,14 @@ TEST(Offers, WhatIsNotKnownIsSaidAndNotInvented) {
   EXPECT_FALSE(rows[1].hours);
   EXPECT_EQ(rows[2].remark, "no bfloat16: at the speed of float32");
   EXPECT_NEAR(*rows[2].hours, 19.5 / 15.7, 1e-12);
+}
+
+TEST(Offers, Float16HasTensorCoresWhereBfloat16HasNone) {
+  PlannedRun run = kRun;
+  run.arithmetic = Arithmetic::kFloat16;
+  const auto rows = estimate_offers({priced("V100", 32, 2.48)}, kMemory, run);
+  EXPECT_EQ(rows[0].remark, "");
+  EXPECT_NEAR(*rows[0].hours, 19.5 / 125, 1e-12);
 }
 
 TEST(Offers, WithoutAPriceThereIsNoCost) {

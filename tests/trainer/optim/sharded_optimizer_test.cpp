@@ -30,12 +30,13 @@ CommunicatorPtr share_memory(CommunicatorPtr base) {
 enum class Link { kNone, kSharedMemory, kSockets };
 
 // Large and small, one with the memory order of a channels-last convolution.
-NamedParameters make_parameters(at::MemoryFormat format = at::MemoryFormat::ChannelsLast) {
+NamedParameters make_parameters() {
   auto generator = at::detail::createCPUGenerator(5);
-  NamedParameters parameters = {{"a", at::randn({200, 150}, generator)},
-                                {"b", at::randn({7}, generator)},
-                                {"c", at::randn({32, 16, 9, 9}, generator).contiguous(format)},
-                                {"d", at::randn({1}, generator)}};
+  NamedParameters parameters = {
+      {"a", at::randn({200, 150}, generator)},
+      {"b", at::randn({7}, generator)},
+      {"c", at::randn({32, 16, 9, 9}, generator).contiguous(at::MemoryFormat::ChannelsLast)},
+      {"d", at::randn({1}, generator)}};
   for (auto& [name, parameter] : parameters) parameter.requires_grad_();
   return parameters;
 }
@@ -95,9 +96,7 @@ void expect_same_snapshot(ShardedOptimizer& optimizer, const std::vector<Optimiz
 // there is one, at step `first`.
 Result train(Communicator& comm, Link link, const Case& which, How how, int first, int steps,
              const Result* start = nullptr) {
-  // Only what is contiguous is cut into blocks.
-  const auto named =
-      make_parameters(link == Link::kSockets ? at::MemoryFormat::Contiguous : at::MemoryFormat::ChannelsLast);
+  const auto named = make_parameters();
   const auto parameters = tensors_of(named);
   if (start != nullptr) {
     const at::NoGradGuard no_grad;
@@ -274,7 +273,7 @@ TEST(ShardedOptimizer, SendsOverSocketsWhatAnAllReduceWould) {
 
 TEST(ShardedOptimizer, GoesOnOverSocketsAfterAnUpdateThatWasLeftOut) {
   testing::run_tcp({.machines = 2}, [](Communicator& comm) {
-    NamedParameters named = make_parameters(at::MemoryFormat::Contiguous);
+    NamedParameters named = make_parameters();
     const at::Tensor start = named[0].second.detach().clone();
     const CommunicatorPtr shared(&comm, [](Communicator*) {});
     Reducer reducer(named, shared);

@@ -47,8 +47,9 @@ TEST_F(RunRecordTest, PartsAddUpToTheRunningTimeAndItsPrice) {
        {"eval_time_s", 0.4},
        {"elapsed_s", 3.0}});
   add(event_line(1, 1004, "checkpoint", 20, 3.5, {{"save_time_s", 0.3}}));
-  add(end_line(1, 1004, "finished", 20, 3.6));
+  add(end_line(1, 1004, "finished", 23, 3.6));  // three steps after the last that was logged
   const RunRecord run = read();
+  EXPECT_EQ(run.attempts.at(0).last_step, 23);
   const auto parts = by_name(run);
   EXPECT_NEAR(parts.at("data").seconds, 0.2, 1e-12);
   EXPECT_NEAR(parts.at("backward").seconds, 0.6, 1e-12);
