@@ -99,6 +99,7 @@ TEST(CommandLine, RefusesEachBadValueNamingFlagValueAndRemedy) {
                                    {"grad-scaler-init-scale", "1e39", "above 0"},
                                    {"grad-scaler-growth-interval", "0", "from 1"},
                                    {"reduction-order", "ring", "auto, pytorch, tree, fast"},
+                                   {"nccl-memory", "pinned", "auto, ordinary, registered"},
                                    {"optimizer", "adamax", "sgd, adam, adamw"},
                                    {"optimizer", "SGD", "sgd, adam, adamw"},
                                    {"shard-optimizer", "yes", "auto, on, off"},
