@@ -1,5 +1,6 @@
 #include "trainer/rank_exit.h"
 
+#include <c10/util/Exception.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -12,6 +13,7 @@
 #include "comm/errors.h"
 #include "sampler/data_error.h"
 #include "trainer/checkpoint/durable_file.h"
+#include "trainer/out_of_memory.h"
 #include "trainer/start_up.h"
 
 namespace lockstep {

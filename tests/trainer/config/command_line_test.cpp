@@ -93,7 +93,6 @@ TEST(CommandLine, RefusesEachBadValueNamingFlagValueAndRemedy) {
                                    {"accumulate-grad-batches", "0", "from 1"},
                                    {"device", "gpu", "auto, cpu, cuda"},
                                    {"backend", "rccl", "auto, nccl, shm, tcp, mpi, gloo"},
-                                   {"nccl-memory", "pinned", "auto, ordinary, registered"},
                                    {"precision", "64-true", "32-true, bf16-mixed, 16-mixed"},
                                    {"grad-scaler-init-scale", "0", "above 0"},
                                    {"grad-scaler-init-scale", "1e39", "above 0"},
