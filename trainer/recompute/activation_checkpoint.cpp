@@ -183,6 +183,13 @@ class Delivery final : public SavedVariableHooks {
 
 class CheckpointingEngine final : public Engine {
  public:
+  // Threads for GPUs are started by the process's first backward pass, for its engine only: the base engine
+  // gets those, if it has not yet, and this one starts its own.
+  CheckpointingEngine() {
+    get_base_engine().initialize_device_threads_pool();
+    start_device_threads();
+  }
+
   std::unique_ptr<SavedVariableHooks> get_default_saved_variable_hooks() override {
     if (t_region == nullptr) return nullptr;
     if (t_is_second_call) return std::make_unique<Delivery>(*t_region);
