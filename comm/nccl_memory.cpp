@@ -42,7 +42,9 @@ NcclMemoryChoice choose_nccl_memory(const std::string& name, int version) {
   for (const NcclMemoryKind kind :
        {NcclMemoryKind::kSymmetric, NcclMemoryKind::kRegistered, NcclMemoryKind::kOrdinary}) {
     const int needed = first_version_with(kind);
-    if (name == "auto" && version >= needed) return {kind, false};
+    // Windows where they are asked for: a failure to make one ends a communicator, and no run on a GPU has
+    // shown yet what they bring.
+    if (name == "auto" && kind != NcclMemoryKind::kSymmetric && version >= needed) return {kind, false};
     if (name != name_of(kind)) continue;
     if (version >= needed) return {kind, true};
     throw std::invalid_argument("--nccl-memory " + name + ": needs NCCL " + nccl_version_text(needed) +

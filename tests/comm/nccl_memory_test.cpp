@@ -161,7 +161,8 @@ TEST(NcclMemoryTest, NothingIsAskedForEmptyTensors) {
 }
 
 TEST(ChooseNcclMemoryTest, FollowsTheVersion) {
-  EXPECT_EQ(choose_nccl_memory("auto", 22809).kind, NcclMemoryKind::kSymmetric);
+  EXPECT_EQ(choose_nccl_memory("auto", 22809).kind, NcclMemoryKind::kRegistered);
+  EXPECT_EQ(choose_nccl_memory("symmetric", 22809).kind, NcclMemoryKind::kSymmetric);
   EXPECT_EQ(choose_nccl_memory("auto", 22605).kind, NcclMemoryKind::kRegistered);
   EXPECT_EQ(choose_nccl_memory("auto", 21805).kind, NcclMemoryKind::kOrdinary);
   EXPECT_FALSE(choose_nccl_memory("auto", 22809).required);
