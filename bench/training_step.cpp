@@ -49,12 +49,12 @@ TrainingStep::TrainingStep(const Workload& workload, int rank, const StepPlace& 
   tokens_per_sample = shape.sequence_length;
   if (tokens_per_sample > 0) {
     draw_tokens(shape, workload.batch_size, generator);
-    return move_to_place();
+  } else {
+    std::vector<std::int64_t> sizes = {workload.batch_size};
+    sizes.insert(sizes.end(), workload.sample_sizes.begin(), workload.sample_sizes.end());
+    data = at::randn(sizes, generator);
+    target = at::randint(workload.num_classes, {workload.batch_size}, generator, kInt64);
   }
-  std::vector<std::int64_t> sizes = {workload.batch_size};
-  sizes.insert(sizes.end(), workload.sample_sizes.begin(), workload.sample_sizes.end());
-  data = at::randn(sizes, generator);
-  target = at::randint(workload.num_classes, {workload.batch_size}, generator, kInt64);
   move_to_place();
 }
 
@@ -71,7 +71,9 @@ void TrainingStep::move_to_place() {
     }
     if (data.dim() == kImageDims) data = data.contiguous(at::MemoryFormat::ChannelsLast);
   }
-  optimizer = create_optimizer("sgd", model->parameters(), optimizer_options());
+  OptimizerOptions options = optimizer_options();
+  options.fused = place_.device.is_cuda();
+  optimizer = create_optimizer("sgd", model->parameters(), options);
 }
 
 void TrainingStep::draw_tokens(const DatasetShape& shape, std::int64_t batch,
