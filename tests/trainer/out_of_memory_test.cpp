@@ -61,7 +61,10 @@ TEST(OutOfMemory, AdviceWhereTheBatchCannotBeHalved) {
   TrainConfig config;
   config.batch_size = 1;
   config.shard_optimizer = "off";
-  EXPECT_THAT(out_of_memory_advice(config, {.has_tokens = true, .ranks = 2}),
+  MemoryFacts facts;
+  facts.has_tokens = true;
+  facts.ranks = 2;
+  EXPECT_THAT(out_of_memory_advice(config, facts),
               HasSubstr("a shorter --sequence-length; --shard-optimizer on saves memory, too"));
   EXPECT_THAT(out_of_memory_advice(config, {}), HasSubstr("a smaller --model or a device with more memory"));
 }

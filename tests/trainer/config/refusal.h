@@ -15,11 +15,11 @@ template <class Error = std::invalid_argument>
 void expect_refused(const std::function<void()>& action, const std::vector<std::string>& parts) {
   try {
     action();
-    ADD_FAILURE() << "accepted; expected a complaint about " << testing::PrintToString(parts);
+    ADD_FAILURE() << "accepted; expected a complaint about " << ::testing::PrintToString(parts);
   } catch (const Error& error) {
     const std::string message = error.what();
     for (const std::string& part : parts) {
-      EXPECT_THAT(message, testing::HasSubstr(part));
+      EXPECT_THAT(message, ::testing::HasSubstr(part));
     }
     EXPECT_EQ(message.find('\n'), std::string::npos) << message;
   }

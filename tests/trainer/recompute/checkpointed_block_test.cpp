@@ -125,7 +125,7 @@ TEST(CheckpointedBlock, TrainsToTheSameBitsWithSyncBatchNorm) {
 TEST(CheckpointedBlock, IsFoundWhereverItIs) {
   Net net;
   EXPECT_TRUE(has_blocks(net));
-  const torch::nn::Linear none(4, 4);
+  torch::nn::Linear none(4, 4);
   EXPECT_FALSE(has_blocks(*none));
   EXPECT_EQ(checkpoint_blocks(*none), 0);
 }
