@@ -65,7 +65,7 @@ TEST(TrainingStep, ChannelsLastIsALayoutAndNoOtherModel) {
   TrainingStep last(workload, 0, {.channels_last = true});
   EXPECT_TRUE(last.data.is_contiguous(at::MemoryFormat::ChannelsLast));
   for (const at::Tensor& parameter : last.model->parameters()) {
-    if (parameter.dim() == 4) EXPECT_TRUE(parameter.is_contiguous(at::MemoryFormat::ChannelsLast));
+    EXPECT_TRUE(parameter.dim() != 4 || parameter.is_contiguous(at::MemoryFormat::ChannelsLast));
   }
   const auto loss = [](TrainingStep& step) {
     return step.loss([&](const at::Tensor& data) { return step.model->forward(data); }).item<double>();
