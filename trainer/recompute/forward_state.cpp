@@ -28,7 +28,7 @@ void ForwardState::restore() const {
 
 ForwardStateGuard::ForwardStateGuard(const ForwardState& state, const std::vector<at::Tensor>& buffers)
     : before_(state.device()), gradients_before_(at::GradMode::is_enabled()), buffers_(buffers) {
-  const at::NoGradGuard no_grad;
+  at::GradMode::set_enabled(false);
   for (const at::Tensor& buffer : buffers_) values_before_.push_back(buffer.clone());
   state.restore();
   at::autocast::increment_nesting();
