@@ -78,10 +78,11 @@ void end_rank(int rank, const std::function<RankEnding()>& body) {
     leave_alone(rank, {ExitCode::kPeerFailed, error.what(), error.peer()});  // says which rank by itself
   } catch (const c10::OutOfMemoryError& error) {  // outside a training step, which says more
     const std::string size = size_asked_for(error);
-    leave_alone(rank, {ExitCode::kPeerFailed, this_rank + "out of GPU memory" +
-                                                  (size.empty() ? "" : ", where " + size + " more was asked for") +
-                                                  "; lower --batch-size or --eval-batch-size (lockstep estimate, with the "
-                                                  "same options, tells which batch fits)"});
+    leave_alone(rank, {ExitCode::kPeerFailed,
+                       this_rank + "out of GPU memory" +
+                           (size.empty() ? "" : ", where " + size + " more was asked for") +
+                           "; lower --batch-size or --eval-batch-size (lockstep estimate, with the "
+                           "same options, tells which batch fits)"});
   } catch (const std::exception& error) {
     const std::string text = error.what();  // LibTorch's go on with a stack trace
     leave_alone(rank, {ExitCode::kPeerFailed, this_rank + text.substr(0, text.find('\n'))});

@@ -168,7 +168,8 @@ const std::vector<Option<StepConfig>>& step_options() {
          list_of({"alone", "local", "averaged", "sharded"})},
         {"compare", kWhat, &C::compare, "NAMES",
          "Measured beside us, alternating in the same run: c10d (PyTorch's own Reducer over Gloo, in this "
-         "program), pytorch (PyTorch DDP under torchrun, over Gloo or on GPUs NCCL, and its local step), pytorch-ddp (without "
+         "program), pytorch (PyTorch DDP under torchrun, over Gloo or on GPUs NCCL, and its local step), "
+         "pytorch-ddp (without "
          "that) and compile (pytorch, and its DDP under torch.compile)",
          list_of({std::begin(C::kPeers), std::end(C::kPeers)})},
         {"compress", kWhat, &C::compress, "NAME",

@@ -54,13 +54,13 @@ struct TrainConfig {
   double warmup_start_factor = 1.0 / 3;
 
   // Where and how it runs.
-  std::string device = "auto";                      // auto | cpu | cuda
-  std::string backend = "auto";                     // auto | nccl | shm | tcp | mpi | gloo
-  bool share_gpus = false;                          // nccl although ranks share a GPU
-  std::string nccl_memory = "auto";                 // of the buckets: auto | ordinary | registered | symmetric
-  std::string precision = "32-true";                // 32-true | bf16-mixed | 16-mixed
-  std::string fused_optimizer = "auto";             // auto | on | off: Python's fused=True
-  double grad_scaler_init_scale = 65536.0;          // 16-mixed
+  std::string device = "auto";              // auto | cpu | cuda
+  std::string backend = "auto";             // auto | nccl | shm | tcp | mpi | gloo
+  bool share_gpus = false;                  // nccl although ranks share a GPU
+  std::string nccl_memory = "auto";         // of the buckets: auto | ordinary | registered | symmetric
+  std::string precision = "32-true";        // 32-true | bf16-mixed | 16-mixed
+  std::string fused_optimizer = "auto";     // auto | on | off: Python's fused=True
+  double grad_scaler_init_scale = 65536.0;  // 16-mixed
   std::int64_t grad_scaler_growth_interval = 2000;  // 16-mixed: steps without an overflow
   std::string reduction_order = "auto";             // auto | pytorch | tree | fast
   int logical_world_size = 0;                       // ranks that the run counts in; 0: as many as there are

@@ -112,7 +112,8 @@ std::vector<Option<TrainConfig>> make_options() {
        "impossible before, where mpi lets ranks share a GPU",
        true_or_false()},
       {"nccl-memory", kWhere, &C::nccl_memory, "NAME",
-       "Memory of the gradient buckets with nccl: auto (registered where NCCL has it), ordinary, registered (NCCL "
+       "Memory of the gradient buckets with nccl: auto (registered where NCCL has it), ordinary, registered "
+       "(NCCL "
        "2.19) or "
        "symmetric (windows, NCCL 2.27)",
        one_of({"auto", "ordinary", "registered", "symmetric"})},

@@ -56,7 +56,8 @@ TEST(BenchCommandLine, PeersAreTheBenchmarksOwn) {
   EXPECT_EQ(setting_of(parse("all-reduce", {"--compare", "gloo,mpi,tcp"})).compare, "gloo,mpi,tcp");
   EXPECT_EQ(setting_of(parse("step", {"--compare", "c10d,pytorch"})).compare, "c10d,pytorch");
   EXPECT_THAT(refusal("all-reduce", {"--compare", "pytorch"}), HasSubstr("some of gloo, mpi, tcp"));
-  EXPECT_THAT(refusal("step", {"--compare", "gloo"}), HasSubstr("some of c10d, pytorch, pytorch-ddp, compile"));
+  EXPECT_THAT(refusal("step", {"--compare", "gloo"}),
+              HasSubstr("some of c10d, pytorch, pytorch-ddp, compile"));
 }
 
 TEST(BenchCommandLine, AGpuHasItsOwnPeers) {
