@@ -56,6 +56,7 @@ class Communicator {
 
   // An uninitialised, contiguous tensor in the memory that this backend moves fastest (shared memory), or in
   // ordinary memory where it has none, or none left. For long-lived buffers; it may outlive the communicator.
+  // A collective: with nccl all ranks agree on each.
   virtual at::Tensor allocate(at::IntArrayRef sizes, const at::TensorOptions& options) {
     return at::empty(sizes, options);
   }
