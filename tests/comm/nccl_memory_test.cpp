@@ -6,7 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -25,16 +25,19 @@ struct FakeNccl {
   bool has_windows = true;
   bool others_succeed = true;
 
+  // What was never freed, as after an abort, goes with the library.
+  std::vector<std::unique_ptr<char[]>> blocks = {};
+
   NcclMemoryCalls calls() {
     NcclMemoryCalls calls;
     calls.allocate = [this](void** data, std::size_t bytes) {
       log.push_back("allocate " + std::to_string(bytes));
-      if (allocates) *data = std::malloc(bytes);
+      if (allocates) *data = blocks.emplace_back(new char[bytes]).get();
       return allocates ? 0 : 1;
     };
     calls.free = [this](void* data) {
       log.emplace_back("free");
-      std::free(data);
+      std::erase_if(blocks, [data](const auto& block) { return block.get() == data; });
       return 0;
     };
     calls.add_buffer = [this](void* data, std::size_t, void** handle) {
