@@ -1,7 +1,6 @@
 #include "bench/training_step.h"
 
 #include <ATen/CPUGeneratorImpl.h>
-#include <ATen/core/grad_mode.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/randint.h>
@@ -10,6 +9,7 @@
 #include <ATen/ops/where.h>
 
 #include "bench/flop_counter.h"
+#include "trainer/memory_format.h"
 #include "trainer/models/models.h"
 
 namespace lockstep {
@@ -63,13 +63,8 @@ void TrainingStep::move_to_place() {
   data = data.to(place_.device);
   target = target.to(place_.device);
   if (place_.channels_last) {
-    constexpr std::int64_t kImageDims = 4;
-    const at::NoGradGuard no_grad;
-    for (const at::Tensor& parameter : model->parameters()) {
-      if (parameter.dim() == kImageDims)
-        parameter.set_data(parameter.contiguous(at::MemoryFormat::ChannelsLast));
-    }
-    if (data.dim() == kImageDims) data = data.contiguous(at::MemoryFormat::ChannelsLast);
+    lay_out_weights(*model, at::MemoryFormat::ChannelsLast);
+    data = laid_out(data, at::MemoryFormat::ChannelsLast);
   }
   OptimizerOptions options = optimizer_options();
   options.fused = place_.device.is_cuda();

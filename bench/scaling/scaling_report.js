@@ -121,7 +121,7 @@
 
   function predictions() {
     if (!data.findings.length) return;
-    section("Predicted and measured steps", muted("Predicted from one rank's recorded gradient-ready times the all-reduces of the fewest ranks and, for more, what those lost by waiting for each other. " +
+    section("Predicted and measured steps", muted("Predicted from one rank's recorded gradient-ready times, the all-reduces of the fewest ranks and, for more, what those lost by waiting for each other. " +
       "Replayed: the same times slept instead of computed, gradients averaged for real."),
       wide_table(["workload", "link", "ranks", "predicted", "replayed", "error", ""], data.findings.map((one) => [
         one.workload, one.link, String(one.ranks), ms(one.predicted_s), ms(one.replayed_s), signed(one.error),
