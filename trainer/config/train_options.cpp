@@ -8,6 +8,7 @@
 
 #include "trainer/config/checkpoint_options.h"
 #include "trainer/config/cost_options.h"
+#include "trainer/config/cuda_graph_options.h"
 #include "trainer/config/lr_schedule_options.h"
 
 namespace lockstep {
@@ -136,6 +137,10 @@ std::vector<Option<TrainConfig>> make_options() {
        "Keep no activations within the blocks of resnets, gpt2 and bert, but compute them again in the "
        "backward pass: less memory, more time, the same bits",
        true_or_false()},
+      {"cuda-graph", kWhere, &C::cuda_graph, "WHEN",
+       "Capture a whole training step in a CUDA graph and replay it, with the same bits: on, off, or auto (on a "
+       "GPU with nccl, unless something forbids it; docs/gpu.md)",
+       one_of({"auto", "on", "off"})},
       {"fused-optimizer", kOptimisation, &C::fused_optimizer, "NAME",
        "LibTorch's fused kernels for the update, with the bits of Python's fused=True: on, off, or auto (on "
        "a GPU)",
@@ -289,6 +294,7 @@ void check_contradictions(const TrainConfig& config) {
   check_lr_schedule(config);
   check_checkpoint_options(config);
   check_cost_options(config);
+  check_cuda_graph(config);
 }
 
 std::filesystem::path run_dir_of(const TrainConfig& config) {
