@@ -14,6 +14,7 @@
 #include "comm/nccl_memory.h"
 #include "comm/nccl_session.h"
 #include "comm/reduction.h"
+#include "comm/replay_watch.h"
 #include "comm/sum_rows.h"
 #include "comm/tree_exchange.h"
 
@@ -70,7 +71,7 @@ Function find_call(const char* name) {
   return reinterpret_cast<Function>(function);
 }
 
-class NcclCommunicator final : public Communicator {
+class NcclCommunicator final : public Communicator, public ReplayWatch {
  public:
   NcclCommunicator(CommunicatorPtr host, NcclOptions options)
       : host_(std::move(host)), order_(options.order), session_(*host_, options.device, options.timeout) {
@@ -177,6 +178,13 @@ class NcclCommunicator final : public Communicator {
     session_.synchronize();
     host_->barrier();
   }
+
+  void watch_replay(const std::string& what, std::int64_t bytes_sent) override {
+    session_.watch(what);
+    bytes_sent_ += bytes_sent;
+  }
+
+  void throw_if_failed() override { session_.throw_if_failed(); }
 
   std::int64_t bytes_sent() const override {
     return bytes_sent_.load(std::memory_order_relaxed) + host_->bytes_sent();

@@ -4,6 +4,8 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <c10/cuda/CUDACachingAllocator.h>
+#include <c10/cuda/CUDAFunctions.h>
+#include <c10/cuda/CUDAGraphsC10Utils.h>
 #include <c10/cuda/CUDAGuard.h>
 
 #include <cstring>
@@ -29,6 +31,7 @@ struct NcclSession::Flight {
   std::string collective;
   Clock::time_point started;
   at::cuda::CUDAEvent done;
+  bool recorded = false;  // in a capture: `done` may be waited for within it, and never queried
 };
 
 class NcclWork final : public Work {
@@ -40,6 +43,7 @@ class NcclWork final : public Work {
     flight_->done.block(c10::cuda::getCurrentCUDAStream(flight_->done.device_index()));
   }
   bool is_completed() const override {
+    if (flight_->recorded) return false;
     try {
       return flight_->done.query();
     } catch (const std::exception&) {
@@ -73,7 +77,7 @@ NcclSession::NcclSession(Communicator& host, at::Device device, std::chrono::mil
   const ncclResult_t started = ncclCommInitRankConfig(&comm_, host.world_size(), id, rank_, &config);
   if (!is_accepted(started)) check(started);
   poll_until_done();
-  watchdog_ = std::thread([this] { watch(); });
+  watchdog_ = std::thread([this] { run_watchdog(); });
 }
 
 NcclSession::~NcclSession() {
@@ -90,6 +94,7 @@ WorkPtr NcclSession::launch(const char* name, const at::Tensor& described,
   auto flight = std::make_shared<Flight>();
   flight->collective = describe_collective(name, sequence_++, described.scalar_type(), described.numel());
   flight->started = Clock::now();
+  flight->recorded = c10::cuda::currentStreamCaptureStatusMayInitCtx() != c10::cuda::CaptureStatus::None;
   current_ = flight->collective;
   at::cuda::CUDAEvent ready;
   ready.record(c10::cuda::getCurrentCUDAStream(device_.index()));
@@ -103,7 +108,7 @@ WorkPtr NcclSession::launch(const char* name, const at::Tensor& described,
   for (const at::Tensor& tensor : tensors) {
     c10::cuda::CUDACachingAllocator::recordStream(tensor.storage().data_ptr(), stream_);
   }
-  flights_.push_back(flight);
+  if (!flight->recorded) flights_.push_back(flight);
   return std::make_shared<NcclWork>(std::move(flight), *this);
 }
 
@@ -125,6 +130,17 @@ ncclResult_t NcclSession::alone(const char* what, const Calls& calls) {
   const ncclResult_t result = calls(comm_, stream_.stream());
   if (result == ncclInProgress) poll_until_done();
   return is_accepted(result) ? ncclSuccess : result;
+}
+
+void NcclSession::watch(const std::string& what) {
+  const c10::cuda::CUDAGuard guard(device_);
+  const std::scoped_lock lock(mutex_);
+  throw_if_failed_locked();
+  auto flight = std::make_shared<Flight>();
+  flight->collective = what;
+  flight->started = Clock::now();
+  flight->done.record(c10::cuda::getCurrentCUDAStream(device_.index()));
+  flights_.push_back(std::move(flight));
 }
 
 void NcclSession::throw_if_failed() {
@@ -193,15 +209,24 @@ void NcclSession::throw_if_failed_locked() const {
 void NcclSession::abort_locked(const std::string& reason) noexcept {
   if (comm_ == nullptr) return;
   if (failure_.empty()) failure_ = reason;
-  ncclCommAbort(comm_);
-  comm_ = nullptr;
+  // It stops the kernels at once, but returns only when no graph is left that has captured a collective. Graphs are
+  // destroyed by whoever learns of the failure from us, maybe on this very thread, so nobody waits for it here.
+  ncclComm_t comm = std::exchange(comm_, nullptr);
+  try {
+    aborting_ = std::jthread([comm, device = device_.index()] {
+      c10::cuda::set_device(device);
+      ncclCommAbort(comm);
+    });
+  } catch (const std::exception&) {  // no thread to be had
+    ncclCommAbort(comm);
+  }
 }
 
 std::string NcclSession::timeout_text() const {
   return std::to_string(std::chrono::duration_cast<std::chrono::seconds>(timeout_).count()) + " s";
 }
 
-void NcclSession::watch() {
+void NcclSession::run_watchdog() {
   const c10::cuda::CUDAGuard guard(device_);
   std::unique_lock lock(mutex_);
   while (!stopping_) {

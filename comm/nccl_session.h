@@ -31,6 +31,9 @@ inline bool is_accepted(ncclResult_t result) {
 // precede the kernel. A thread of its own looks for asynchronous errors and for collectives older than the
 // timeout, and aborts; whoever calls or waits next gets the CommError. All of it from any thread: NCCL's
 // calls are made one after the other.
+//
+// Collectives of a stream that is being captured are recorded: they are left to whoever replays them, since to query an
+// event of a capture is an error and would end it.
 class NcclSession {
  public:
   using Calls = std::function<ncclResult_t(ncclComm_t, cudaStream_t)>;
@@ -55,6 +58,10 @@ class NcclSession {
   // that fails at once leaves the communicator as it was.
   ncclResult_t alone(const char* what, const Calls& calls);
 
+  // Counts what the current stream has queued so far as one collective more, for the timeout: a captured step's
+  // replay, whose collectives were not watched when they were recorded.
+  void watch(const std::string& what);
+
   void throw_if_failed();
   // Until our stream has nothing left to do. Blocks the host.
   void synchronize();
@@ -74,7 +81,7 @@ class NcclSession {
   void look_for_failures_locked();
 
   [[noreturn]] void fail(const std::string& reason);
-  void watch();
+  void run_watchdog();
   void stop_watchdog();
   std::string timeout_text() const;
 
@@ -90,6 +97,7 @@ class NcclSession {
   std::uint64_t sequence_ = 0;
   std::deque<std::shared_ptr<Flight>> flights_;  // oldest first; each is done no later than the one after it
   std::string failure_;
+  std::jthread aborting_;  // inside ncclCommAbort, from the first failure on; joined at the end
   bool stopping_ = false;
   std::thread watchdog_;
 };

@@ -189,6 +189,19 @@ void Reducer::gather_parameters() {
   state_->finish_gatherings();
 }
 
+bool Reducer::is_settled() const {
+  const std::scoped_lock lock(state_->mutex);
+  return state_->rebuilt || state_->options.find_unused_parameters;
+}
+
+void Reducer::forget_pass() {
+  const std::scoped_lock lock(state_->mutex);
+  state_->in_backward = false;
+  state_->expects_backward = false;
+  state_->logical_rank = 0;
+  for (State::ActiveBucket& active : state_->buckets) active.work = nullptr;
+}
+
 BucketHistory Reducer::history() const {
   const std::scoped_lock lock(state_->mutex);
   // The first pass is through but the buckets wait for the next forward pass to be rebuilt: a resume has to

@@ -113,6 +113,12 @@ class Reducer {
   // where not visit_shards() but something after average_now() has updated them.
   void gather_parameters();
 
+  // Whether the buckets are those of all passes to come.
+  bool is_settled() const;
+  // Drops a pass that has failed in the middle while it was being captured, so that its reductions are not under way on
+  // any rank. To be called by all ranks.
+  void forget_pass();
+
   BucketHistory history() const;
   // Continues with the buckets of a checkpoint. Throws std::invalid_argument unless each parameter is in it
   // exactly once.
