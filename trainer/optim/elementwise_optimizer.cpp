@@ -7,6 +7,7 @@
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/from_blob.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
@@ -29,7 +30,13 @@ ElementwiseOptimizer::ElementwiseOptimizer(std::string name, std::vector<at::Ten
       name_(std::move(name)),
       parameters_(std::move(parameters)),
       kinds_(std::move(memory)),
-      remembered_(parameters_.size()) {}
+      remembered_(parameters_.size()) {
+  if (!options_.fused || !options_.lr_on_device || parameters_.empty()) return;
+  const at::Device device = parameters_.front().device();
+  // The CPU's kernels compute with the number as it is, the GPU's take nothing but a float32.
+  lr_tensor_ =
+      at::full({}, options_.lr, at::TensorOptions().dtype(device.is_cpu() ? at::kDouble : at::kFloat).device(device));
+}
 
 void ElementwiseOptimizer::PieceList::add(const Piece& piece, std::size_t kinds) {
   parameters.push_back(piece.parameter);
@@ -95,7 +102,14 @@ void ElementwiseOptimizer::zero_grad() {
 
 void ElementwiseOptimizer::set_lr(double lr) {
   require_non_negative("learning rate", lr);
+  if (lr_tensor_.defined() && lr != options_.lr) lr_tensor_.fill_(lr);
   options_.lr = lr;
+}
+
+bool ElementwiseOptimizer::is_repeatable() const {
+  if (!lr_tensor_.defined()) return false;
+  return kinds_.empty() || std::all_of(remembered_.begin(), remembered_.end(),
+                                       [](const Remembered& one) { return one.memory[0].defined(); });
 }
 
 at::Tensor ElementwiseOptimizer::zeros_for(std::size_t kind, const at::Tensor& parameter) const {

@@ -30,6 +30,7 @@ class ElementwiseOptimizer : public Optimizer {
   // With OptimizerOptions::fused the host reads found_inf only where a parameter has its first gradient.
   void step_unless(const at::Tensor& found_inf) final;
   void zero_grad() final;
+  bool is_repeatable() const final;
   std::string name() const final { return name_; }
   double lr() const final { return options_.lr; }
   void set_lr(double lr) final;
@@ -85,6 +86,9 @@ class ElementwiseOptimizer : public Optimizer {
   // Why an entry of that name has no place here.
   virtual std::string refusal(const std::string& entry) const = 0;
 
+  // The learning rate, 0-dim, with OptimizerOptions::lr_on_device; undefined otherwise.
+  const at::Tensor& lr_tensor() const { return lr_tensor_; }
+
   OptimizerOptions options_;
 
  private:
@@ -103,6 +107,7 @@ class ElementwiseOptimizer : public Optimizer {
   bool fuses_ = false;
   std::vector<at::Tensor> parameters_;
   std::vector<OptimizerMemory> kinds_;
+  at::Tensor lr_tensor_;
   std::vector<Remembered> remembered_;  // by parameter; tensors are undefined before its first gradient
 };
 
