@@ -20,10 +20,12 @@
 #include "comm/sync_batch_norm.h"
 #include "sampler/data_error.h"
 #include "trainer/config/config_file.h"
+#include "trainer/config/cuda_graph_options.h"
 #include "trainer/config/train_options.h"
 #include "trainer/data_options.h"
 #include "trainer/exchange/python_checkpoint.h"
 #include "trainer/exchange/python_optimizer.h"
+#include "trainer/graph/step_recording.h"
 #include "trainer/matmul_precision.h"
 #include "trainer/metrics/metrics_writer.h"
 #include "trainer/model_options.h"
@@ -92,6 +94,14 @@ TrainConfig resolve(TrainConfig config, const Communicator& communicator, at::De
   config.device = device.is_cuda() ? "cuda" : "cpu";
   config.num_threads = at::get_num_threads();
   config.eval_batch_size = eval_batch_size(config);
+  const std::string eager = why_not_captured(config);
+  if (config.cuda_graph == "on" && !eager.empty())
+    throw AgreedStop(ExitCode::kUsage, "--cuda-graph on with " + eager + "; leave it out, or use auto");
+  if (config.cuda_graph == "auto" && !eager.empty()) {
+    if (device.is_cuda() && communicator.rank() == 0)
+      std::printf("lockstep: steps are not captured in a CUDA graph: %s\n", eager.c_str());
+    config.cuda_graph = "off";
+  }
   return config;
 }
 
@@ -214,6 +224,19 @@ void synchronize_batch_norm(Model& model, const std::string& name, const Communi
               communicator->world_size());
 }
 
+// Null where steps are not captured.
+std::unique_ptr<StepRecording> record_steps(const TrainConfig& config, const LogicalRanks& logical_ranks,
+                                            at::Device device) {
+  if (config.cuda_graph == "off") return nullptr;
+  if (logical_ranks.count() == 1) return create_cuda_recording(device);
+  const std::string why = "each rank does the passes of " + std::to_string(logical_ranks.count()) + " logical ranks";
+  if (config.cuda_graph == "on")
+    throw AgreedStop(ExitCode::kUsage, "--cuda-graph on: " + why + "; start as many ranks, or use auto");
+  if (logical_ranks.first() == 0)
+    std::printf("lockstep: steps are not captured in a CUDA graph: %s\n", why.c_str());
+  return nullptr;
+}
+
 SessionEnd train(const TrainConfig& config, Communicator& communicator, const CommunicatorPtr& shared,
                  at::Device device, int nodes, std::future<TrainAndTest> data) {
   const std::string difference = find_disagreement(everything_that_must_agree(config), communicator);
@@ -238,7 +261,8 @@ SessionEnd train(const TrainConfig& config, Communicator& communicator, const Co
                      .start = {},
                      .run_dir = RunDir(run_dir_of(config)),
                      .terminal_columns = terminal_columns(),
-                     .nodes = nodes};
+                     .nodes = nodes,
+                     .recording = record_steps(config, *logical_ranks, device)};
   RunFolder folder{parts.run_dir, {}, {}, {}};
   std::unique_ptr<Trainer> trainer;
   together(communicator, [&] { parts.data = data.get(); });
@@ -317,6 +341,7 @@ SessionEnd run_session(const TrainConfig& config, const Placement& placement) {
   auto data =
       std::async(std::launch::async, [&] { return open_dataset(config.data, dataset_options(config)); });
   if (device.is_cuda()) c10::cuda::set_device(device.index());
+  if (device.is_cuda() && config.cuda_graph != "off") leave_default_stream(device);
   const CommunicatorOptions options = communicator_options(config, placement, device);
   const CommunicatorPtr communicator = create_communicator(options);
   if (communicator->rank() == 0) {

@@ -66,7 +66,7 @@ Trainer::Trainer(TrainerParts parts)
   if (config_.logical_world_size > 0) ddp_options.reducer.logical_ranks = logical_ranks_.count();
   ddp_options.reducer.hook = create_communication_hook(config_.comm_hook);
   ddp_.emplace(model_, communicator_, ddp_options);
-  make_optimizer();
+  make_optimizer(parts.recording != nullptr);
   if (precision_ == Precision::k16Mixed) {
     scaler_.emplace(GradScalerOptions{.init_scale = config_.grad_scaler_init_scale,
                                       .growth_interval = config_.grad_scaler_growth_interval},
@@ -77,6 +77,7 @@ Trainer::Trainer(TrainerParts parts)
   if (parts.checkpoint) restore(*parts.checkpoint);
   if (parts.start) start_from(*parts.start);
   make_saver(parts);
+  if (parts.recording) make_graph(std::move(parts.recording));
   if (reporter_) {
     if (!model_->adaptation().empty())
       reporter_->say(config_.model + " adapted to the data: " + model_->adaptation());
@@ -109,8 +110,9 @@ void Trainer::make_tracer() {
 
 // Sharing the update out costs nothing where ranks share memory, and saves most of its work and memory.
 // Elsewhere the parameters have to travel once more, so it has to be asked for.
-void Trainer::make_optimizer() {
-  const OptimizerOptions options = optimizer_options(config_, *schedule_);
+void Trainer::make_optimizer(bool captured) {
+  OptimizerOptions options = optimizer_options(config_, *schedule_);
+  options.lr_on_device = captured || device_.is_cuda();  // there always, so that captured or not the bits are the same
   const bool pays = ddp_->reducer().shares_memory() && communicator_->world_size() > 1 &&
                     !(options.fused && device_.is_cpu());
   if (config_.shard_optimizer == "on" || (config_.shard_optimizer == "auto" && pays)) {
@@ -276,36 +278,9 @@ Decision Trainer::train_step() {
   const bool log = logs_this_step();
   const bool read_loss = reads_loss(batches);
   const std::int64_t samples_before = state_.samples_seen;
-  optimizer_->zero_grad();
-
-  forward_and_backward(batches, read_loss);
-  timer_.begin(StepPart::kExposedCommunication);
-  const AgreedStep agreed = agreement_.wait();
-  timer_.begin(StepPart::kOptimizer);
-  if (agreed.decision.has(DecisionFlag::kFailure)) stop_for_failure(saver_->settle());
-  if (agreed.decision.has(DecisionFlag::kDrift)) stop_for_drift(agreed.fingerprints);
-  std::optional<double> grad_norm;
-  if (sharded_ != nullptr && (config_.gradient_clip_val > 0.0 || hashes_ || scaler_))
-    sharded_->average_gradients();
-  const std::optional<double> loss_scale =
-      scaler_ && log ? std::optional(scaler_->state().scale) : std::nullopt;
-  at::Tensor found_inf;
-  if (scaler_) found_inf = scaler_->unscale(parameters_);
-  const bool overflow = scaler_ && read_loss && found_inf.item<float>() != 0.0F;
-  // A loss that is not finite gives such gradients, which float16 has a remedy for.
-  if (agreed.decision.has(DecisionFlag::kNonFiniteLoss) && !overflow)
-    stop_for_bad_loss(agreed.first_bad_rank);
-  if (config_.gradient_clip_val > 0.0) {
-    const at::Tensor norm = clip_grad_norm(parameters_, config_.gradient_clip_val);
-    if (log) grad_norm = norm.item<double>();
-  }
-  if (hashes_) hashes_->reduced();
-  if (scaler_) {
-    optimizer_->step_unless(found_inf);
-    update_scale(found_inf, overflow);
-  } else {
-    optimizer_->step();
-  }
+  const StepOutcome done =
+      step_graph_ ? graphed_step(batches, log, read_loss) : eager_step(batches, log, read_loss);
+  const AgreedStep& agreed = done.agreed;
   if (sharded_ != nullptr) timer_.add_exposed_communication(sharded_->exposed_wait_s());
   timer_.begin(StepPart::kOther);
   ++state_.step;
@@ -328,12 +303,45 @@ Decision Trainer::train_step() {
                         .times = times,
                         .log = log,
                         .lr = lr,
-                        .grad_norm = grad_norm,
-                        .loss_scale = loss_scale,
+                        .grad_norm = done.grad_norm,
+                        .loss_scale = done.loss_scale,
                         .bytes_sent = communicator_->bytes_sent()});
     if (const auto remark = ddp_->reducer().take_remark()) reporter_->say(*remark);
   }
   return agreed.decision;
+}
+
+// From the gradients' reset to the update, each operation queued by the host.
+Trainer::StepOutcome Trainer::eager_step(std::int64_t batches, bool log, bool read_loss) {
+  optimizer_->zero_grad();
+  forward_and_backward(batches, read_loss);
+  timer_.begin(StepPart::kExposedCommunication);
+  StepOutcome done{.agreed = agreement_.wait()};
+  const AgreedStep& agreed = done.agreed;
+  timer_.begin(StepPart::kOptimizer);
+  if (agreed.decision.has(DecisionFlag::kFailure)) stop_for_failure(saver_->settle());
+  if (agreed.decision.has(DecisionFlag::kDrift)) stop_for_drift(agreed.fingerprints);
+  if (sharded_ != nullptr && (config_.gradient_clip_val > 0.0 || hashes_ || scaler_))
+    sharded_->average_gradients();
+  if (scaler_ && log) done.loss_scale = scaler_->state().scale;
+  at::Tensor found_inf;
+  if (scaler_) found_inf = scaler_->unscale(parameters_);
+  const bool overflow = scaler_ && read_loss && found_inf.item<float>() != 0.0F;
+  // A loss that is not finite gives such gradients, which float16 has a remedy for.
+  if (agreed.decision.has(DecisionFlag::kNonFiniteLoss) && !overflow)
+    stop_for_bad_loss(agreed.first_bad_rank);
+  if (config_.gradient_clip_val > 0.0) {
+    const at::Tensor norm = clip_grad_norm(parameters_, config_.gradient_clip_val);
+    if (log) done.grad_norm = norm.item<double>();
+  }
+  if (hashes_) hashes_->reduced();
+  if (scaler_) {
+    optimizer_->step_unless(found_inf);
+    update_scale(found_inf, overflow);
+  } else {
+    optimizer_->step();
+  }
+  return done;
 }
 
 // The mean gradient of `batches` batches of each logical rank, each loss divided by their number; only the
@@ -349,23 +357,27 @@ void Trainer::forward_and_backward(std::int64_t batches, bool read_loss) {
   }
 }
 
+// Of one batch out of `batches`.
+at::Tensor Trainer::loss_of(const StepInput& batch, std::int64_t batches) {
+  at::Tensor loss;
+  {
+    const AutocastGuard autocast(precision_, device_.type());
+    loss = model_->loss(ddp_->forward(laid_out(batch.data, memory_format_)), batch.target);
+  }
+  return batches > 1 ? loss / static_cast<double>(batches) : loss;
+}
+
 // One batch of a logical rank, its last in this step or not.
 void Trainer::forward_and_backward_of(std::size_t index, bool last, std::int64_t batches, bool read_loss) {
   timer_.begin(StepPart::kData);
-  const auto batch = feeds_[index].loader.next();
-  if (!batch) throw std::logic_error("the data loader ended before the epoch did");
-  if (hashes_) hashes_->inputs(batch->host.data, batch->host.target);
-  if (index == 0) state_.samples_seen += batch->target.size(0) * logical_ranks_.world_size();
+  const DeviceBatch batch = take_batch(index);
+  if (hashes_) hashes_->inputs(batch.host.data, batch.host.target);
+  if (index == 0) state_.samples_seen += batch.target.size(0) * logical_ranks_.world_size();
 
   timer_.begin(StepPart::kForward);
   std::optional<DistributedDataParallel<Model>::NoSync> no_sync;
   if (!last) no_sync.emplace(*ddp_);
-  at::Tensor loss;
-  {
-    const AutocastGuard autocast(precision_, device_.type());
-    loss = model_->loss(ddp_->forward(laid_out(batch->data, memory_format_)), batch->target);
-  }
-  if (batches > 1) loss = loss / static_cast<double>(batches);
+  at::Tensor loss = loss_of({batch.data, batch.target}, batches);
   if (read_loss) losses_[index] += loss.detach().item<double>();
   if (scaler_) loss = scaler_->scale(loss);
   const bool averages = last && index + 1 == feeds_.size();
@@ -383,9 +395,18 @@ void Trainer::forward_and_backward_of(std::size_t index, bool last, std::int64_t
 // in a step whose loss is read; in others the host does not know.
 void Trainer::update_scale(const at::Tensor& found_inf, bool overflow) {
   const double scale = overflow ? scaler_->state().scale : 0.0;
-  if (overflow && scale <= kLeastLossScale) stop_for_overflow(scale);
+  if (overflow) require_scale(scale);
   scaler_->update(found_inf);
-  if (!overflow || !reporter_) return;
+  if (overflow) report_overflow(scale);
+}
+
+void Trainer::require_scale(double scale) {
+  if (scale <= kLeastLossScale) stop_for_overflow(scale);
+}
+
+// After the scale has fallen from `scale`.
+void Trainer::report_overflow(double scale) {
+  if (!reporter_) return;
   reporter_->happened("overflow", position(),
                       "float16 gradients overflowed in step " + std::to_string(state_.step + 1) +
                           ", which updates nothing; the loss scale falls from " + to_text(scale) + " to " +
@@ -401,9 +422,12 @@ void Trainer::vote() {
   if (reporter_ && reporter_->wants_fewer_ranks()) mine.add(DecisionFlag::kFewerRanks);
   if (saver_->due()) mine.add(DecisionFlag::kSave);
   if (!saver_->failure().empty()) mine.add(DecisionFlag::kFailure);
+  agreement_.post(mine, losses_, checks_drift() ? fingerprint(parameters_) : 0.0);
+}
+
+bool Trainer::checks_drift() const {
   const std::int64_t every = config_.check_drift_every_n_steps;
-  const bool checks = every > 0 && state_.step > 0 && state_.step % every == 0;
-  agreement_.post(mine, losses_, checks ? fingerprint(parameters_) : 0.0);
+  return every > 0 && state_.step > 0 && state_.step % every == 0;
 }
 
 // Returns false if all ranks have agreed to abandon it, for a pause or for the budget; nothing has been drawn

@@ -14,6 +14,7 @@
 #include "trainer/checkpoint/checkpoint_manager.h"
 #include "trainer/config/train_config.h"
 #include "trainer/device_loader.h"
+#include "trainer/graph/step_graph.h"
 #include "trainer/hashes/hash_recorder.h"
 #include "trainer/logical_ranks.h"
 #include "trainer/metrics/step_timer.h"
@@ -49,6 +50,8 @@ struct TrainerParts {
   RunDir run_dir;
   int terminal_columns = 0;
   int nodes = 1;  // machines that the ranks run on
+  // Records steps to replay them (--cuda-graph); null: every step is done eagerly.
+  std::unique_ptr<StepRecording> recording;
 };
 
 // One per process. Every rank makes one with the same configuration and calls fit() once; both are
@@ -80,10 +83,24 @@ class Trainer {
   void make_saver(const TrainerParts& parts);
   Decision train_step_within_memory();
   Decision train_step();
+  // What a step's computation came to: what all ranks have agreed on, and what was read for the log.
+  struct StepOutcome {
+    AgreedStep agreed;
+    std::optional<double> grad_norm = {};
+    std::optional<double> loss_scale = {};
+  };
+  StepOutcome eager_step(std::int64_t batches, bool log, bool read_loss);
+  StepOutcome graphed_step(std::int64_t batches, bool log, bool read_loss);
+  StepOutcome replayed_step(bool log, bool read_loss);
+  bool prepare_replay(std::int64_t batches);
+  void compute_step(const std::vector<StepInput>& inputs);
+  void apply_update();
+  void give_up_graph();
+  void make_graph(std::unique_ptr<StepRecording> recording);
   void make_tracer();
   void make_hashes();
   TraceRecorder* trace() { return tracer_ ? tracer_->recorder() : nullptr; }  // null: nothing is recorded now
-  void make_optimizer();
+  void make_optimizer(bool captured);
   void step_schedule(const char* interval);
   std::string schedule_identity() const;
   std::string how_it_updates() const;
@@ -91,8 +108,13 @@ class Trainer {
   bool reads_loss(std::int64_t batches) const;
   void forward_and_backward(std::int64_t batches, bool read_loss);
   void forward_and_backward_of(std::size_t index, bool last, std::int64_t batches, bool read_loss);
+  DeviceBatch take_batch(std::size_t index);
+  at::Tensor loss_of(const StepInput& batch, std::int64_t batches);
+  bool checks_drift() const;
   void vote();
   void update_scale(const at::Tensor& found_inf, bool overflow);
+  void require_scale(double scale);
+  void report_overflow(double scale);
   void stop_for_bad_loss(int rank);
   void stop_for_bad_parameters();
   [[noreturn]] void stop_for_overflow(double scale);
@@ -154,6 +176,15 @@ class Trainer {
   std::optional<std::int64_t> saved_step_;
   bool save_wanted_ = false;  // agreed on, and done after the first step whose loss is read
   bool save_now_ = false;     // after the step just done
+  std::deque<DeviceBatch> taken_;  // from the loader, for the step that comes next; with step_graph_ only
+  // What a captured step leaves on the device, overwritten by each replay.
+  struct {
+    std::vector<at::Tensor> losses;           // by batch
+    at::Tensor loss_scale, found_inf;         // with scaler_
+    at::Tensor grad_norm;                     // with --gradient-clip-val
+  } captured_;
+  bool captures_update_ = false;
+  std::optional<StepGraph> step_graph_;  // destroyed before the gradients and parameters that it works on
 };
 
 }  // namespace lockstep

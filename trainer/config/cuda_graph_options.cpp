@@ -10,7 +10,7 @@ std::string why_not_captured(const TrainConfig& config) {
     return "--backend " + config.backend + ": its sums pass through the host, which a graph cannot wait for";
   }
   if (config.share_gpus)
-    return "--share-gpus: ranks that share a GPU wait for each other's kernels, and replays leave them no order";
+    return "--share-gpus: one rank's replay may fill the GPU that its peer's collective waits for";
   if (config.activation_checkpointing)
     return "--activation-checkpointing: it goes back to random states on the host";
   if (config.shard_optimizer == "on")
