@@ -1,12 +1,15 @@
 // A bare timing loop around the calls that `lockstep bench all-reduce --compare gloo,mpi` makes, to hold the
 // harness against (scripts/bench_harness). `lockstep bench` starts it in place of lockstep-bench, with the
-// same options, so that environment, placement and flags are the same; it takes one size and one peer, and
-// prints the median of the slowest rank's times in microseconds.
+// same options, so that environment, placement and flags are the same; it takes one size and one peer. The
+// harness and the loop take turns of a few rounds in these same processes: what one start of them, or one
+// second, has over the next in how the kernel places threads is more than the harness could be wrong by. For
+// each turn it prints the medians of the slowest rank's times in microseconds, and what the harness takes.
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 #include <mpi.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -14,74 +17,98 @@
 #include <stdexcept>
 #include <string>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
-#include <torch/csrc/distributed/c10d/TCPStore.hpp>
+#include <utility>
 #include <variant>
 #include <vector>
 
 #include "bench/collective_bench.h"
 #include "bench/config/bench_command_line.h"
+#include "bench/peers/gloo_group.h"
+#include "bench/world.h"
 #include "comm/placement.h"
 #include "trainer/rank_exit.h"
 
 namespace {
 
-using AllReduce = std::function<void(const at::Tensor&)>;
+// The calls of one library.
+struct Library {
+  std::function<void(const at::Tensor&)> all_reduce;
+  std::function<void()> barrier;
+};
 
 // As many operations in succession as the harness has in a turn, below a megabyte.
 constexpr std::int64_t kTurnBytes = 1 << 20;
 constexpr std::int64_t kMostOperations = 64;
+constexpr int kRounds = 5;  // of a turn, and one to warm up
 
-AllReduce mpi_all_reduce() {
-  return [](const at::Tensor& tensor) {
-    MPI_Allreduce(MPI_IN_PLACE, tensor.mutable_data_ptr(), static_cast<int>(tensor.numel()), MPI_FLOAT,
-                  MPI_SUM, MPI_COMM_WORLD);
-  };
+Library mpi_library() {
+  return {.all_reduce =
+              [](const at::Tensor& tensor) {
+                MPI_Allreduce(MPI_IN_PLACE, tensor.mutable_data_ptr(), static_cast<int>(tensor.numel()),
+                              MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD);
+              },
+          .barrier = [] { MPI_Barrier(MPI_COMM_WORLD); }};
 }
 
-AllReduce gloo_all_reduce(const lockstep::Placement& placement) {
-  c10d::TCPStoreOptions store_options;
-  store_options.isServer = placement.rank == 0;
-  store_options.waitWorkers = false;
-  int port = 0;
-  c10::intrusive_ptr<c10d::Store> store;
-  if (placement.rank == 0) {
-    store_options.port = 0;
-    const auto server = c10::make_intrusive<c10d::TCPStore>("127.0.0.1", store_options);
-    port = server->getPort();
-    store = server;
-  }
-  MPI_Bcast(&port, 1, MPI_INT, 0, MPI_COMM_WORLD);
-  store_options.port = static_cast<std::uint16_t>(port);
-  if (!store) store = c10::make_intrusive<c10d::TCPStore>("127.0.0.1", store_options);
-  const auto options = c10d::ProcessGroupGloo::Options::create(std::chrono::minutes(1));
-  options->devices.push_back(c10d::ProcessGroupGloo::createDeviceForInterface("lo"));
-  const auto group =
-      c10::make_intrusive<c10d::ProcessGroupGloo>(store, placement.rank, placement.world_size, options);
-  return [group](const at::Tensor& tensor) {
-    std::vector<at::Tensor> tensors = {tensor};
-    group->allreduce(tensors)->wait();
-  };
+// Over sockets of its own.
+Library gloo_library(const lockstep::BenchWorld& world) {
+  const auto group = lockstep::make_gloo_group(world, "bare");
+  return {.all_reduce =
+              [group](const at::Tensor& tensor) {
+                std::vector<at::Tensor> tensors = {tensor};
+                group->allreduce(tensors)->wait();
+              },
+          .barrier = [group] { group->barrier()->wait(); }};
 }
 
-std::vector<double> time_rounds(const lockstep::CollectiveConfig& config, std::int64_t bytes,
-                                const AllReduce& all_reduce) {
-  using Clock = std::chrono::steady_clock;
-  std::vector<at::Tensor> tensors;
-  for (std::int64_t i = 0; i < std::clamp(kTurnBytes / bytes, std::int64_t{1}, kMostOperations); ++i)
-    tensors.push_back(at::empty({bytes / static_cast<std::int64_t>(sizeof(float))}));
-  std::vector<double> times_s;
-  for (int round = -config.warmup_iters; round < config.iters; ++round) {
-    for (const at::Tensor& tensor : tensors)
-      std::fill_n(tensor.mutable_data_ptr<float>(), tensor.numel(), 1.0F);
-    MPI_Barrier(MPI_COMM_WORLD);
-    const auto begin = Clock::now();
-    for (const at::Tensor& tensor : tensors) all_reduce(tensor);
-    const std::chrono::duration<double> elapsed = Clock::now() - begin;
-    if (round >= 0) times_s.push_back(elapsed.count() / static_cast<double>(tensors.size()));
+class BareLoop {
+ public:
+  BareLoop(std::int64_t bytes, Library library) : library_(std::move(library)) {
+    for (std::int64_t i = 0; i < std::clamp(kTurnBytes / bytes, std::int64_t{1}, kMostOperations); ++i)
+      tensors_.push_back(at::empty({bytes / static_cast<std::int64_t>(sizeof(float))}));
   }
-  MPI_Allreduce(MPI_IN_PLACE, times_s.data(), static_cast<int>(times_s.size()), MPI_DOUBLE, MPI_MAX,
-                MPI_COMM_WORLD);
-  return times_s;
+
+  // Of one operation, the slowest rank's; the median of a turn's rounds.
+  double turn_us() const {
+    using Clock = std::chrono::steady_clock;
+    std::array<double, kRounds> times_us{};
+    for (int round = -1; round < kRounds; ++round) {
+      for (const at::Tensor& tensor : tensors_)
+        std::fill_n(tensor.mutable_data_ptr<float>(), tensor.numel(), 1.0F);
+      library_.barrier();
+      const auto begin = Clock::now();
+      for (const at::Tensor& tensor : tensors_) library_.all_reduce(tensor);
+      const std::chrono::duration<double, std::micro> elapsed = Clock::now() - begin;
+      if (round >= 0)
+        times_us[static_cast<std::size_t>(round)] = elapsed.count() / static_cast<double>(tensors_.size());
+    }
+    MPI_Allreduce(MPI_IN_PLACE, times_us.data(), kRounds, MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD);
+    std::sort(times_us.begin(), times_us.end());
+    return times_us[kRounds / 2];
+  }
+
+ private:
+  const Library library_;
+  std::vector<at::Tensor> tensors_;
+};
+
+void hold_against_each_other(const lockstep::CollectiveConfig& config, lockstep::BenchWorld& world) {
+  const auto contenders = lockstep::make_collective_contenders(config, world);
+  const auto sizes = lockstep::sizes_of(config, sizeof(float), world.world_size());
+  const BareLoop bare(sizes.front(), config.compare == "mpi" ? mpi_library() : gloo_library(world));
+  const double harness_us = 1e6 * lockstep::measure_harness_s(config, world);
+  lockstep::CollectiveConfig of_turn = config;
+  of_turn.warmup_iters = 1;
+  of_turn.iters = kRounds;
+  for (int turn = -1; turn < config.iters; ++turn) {
+    double bare_us = turn % 2 == 0 ? bare.turn_us() : 0.0;
+    const auto result = lockstep::measure_collective(of_turn, world, contenders, [](const auto&) {});
+    if (result.stopped) return;
+    if (turn % 2 != 0) bare_us = bare.turn_us();
+    if (world.rank() != 0 || turn < 0) continue;
+    const double bench_us = 1e6 * result.rows.back().time_s.median;
+    std::printf("turn %.9g %.9g %.9g\n", bench_us, bare_us, harness_us);
+  }
 }
 
 lockstep::RankEnding measure(const std::vector<std::string>& arguments,
@@ -97,15 +124,9 @@ lockstep::RankEnding measure(const std::vector<std::string>& arguments,
     throw std::invalid_argument("the bare loop takes one size of all-reduce, and --compare gloo or mpi");
   }
   at::set_num_threads(1);
-  MPI_Init(nullptr, nullptr);
-  auto times_s = time_rounds(config, sizes.front(),
-                             config.compare == "mpi" ? mpi_all_reduce() : gloo_all_reduce(placement));
-  const auto middle = times_s.begin() + static_cast<std::ptrdiff_t>(times_s.size() / 2);
-  std::nth_element(times_s.begin(), middle, times_s.end());
-  if (placement.rank == 0)
-    std::printf("bare %s %lld %.9g\n", config.compare.c_str(), static_cast<long long>(sizes.front()),
-                *middle * 1e6);
-  MPI_Finalize();
+  lockstep::BenchWorld world(config, placement, /*with_mpi=*/true);
+  hold_against_each_other(config, world);
+  world.close();
   return {};
 }
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <system_error>
+#include <thread>
 
 namespace lockstep {
 namespace {
@@ -32,8 +33,13 @@ TEST(ChildProgram, IsNotWaitedForLongerThanSaid) {
 TEST(ChildProgram, OneThatHasEndedOrNeverWasIsAnError) {
   ChildProgram child({"/bin/true"}, {});
   EXPECT_EQ(child.read_line(Clock::now() + seconds(10)), std::nullopt);
+  // It has closed its output and goes on to close its input.
+  const auto deadline = Clock::now() + seconds(10);
   bool listened = true;
-  for (int i = 0; i < 100 && listened; ++i) listened = child.write_line("nobody there");
+  while (listened && Clock::now() < deadline) {
+    std::this_thread::sleep_for(milliseconds(1));
+    listened = child.write_line("nobody there");
+  }
   EXPECT_FALSE(listened);
   EXPECT_THROW(ChildProgram({"/no/such/program"}, {}), std::system_error);
 }
