@@ -13,6 +13,7 @@
 #include "bench/training_step.h"
 #include "comm/communication_hook.h"
 #include "comm/distributed_data_parallel.h"
+#include "trainer/graph/step_graph.h"
 #include "trainer/metrics/number_format.h"
 #include "trainer/optim/sharded_optimizer.h"
 
@@ -157,6 +158,45 @@ class Parallel final : public InProcess {
   StepRecorder recorder_;
 };
 
+// The averaged step with its update, captured in a CUDA graph and replayed, inputs copied each time as in training.
+class Captured final : public InProcess {
+ public:
+  Captured(const Workload& workload, const BenchWorld& world, const StepPlace& place, const std::string& compress)
+      : InProcess(world),
+        communicator_(world.communicator()),
+        training_(workload, world.rank(), place),
+        batch_{{training_.data, training_.target}},
+        ddp_(training_.model, communicator_, ddp_options(compress)),
+        graph_(create_cuda_recording(place.device), communicator_) {}
+  std::string name() const override { return kCaptured; }
+
+ protected:
+  void step() override {
+    ddp_.expect_replay();
+    const bool replays = graph_.prepare(batch_, ddp_.reducer().is_settled(), [this](const auto& inputs) { compute(inputs); });
+    if (!graph_.problem().empty())
+      throw std::runtime_error("--contenders captured: the step cannot be captured (" + graph_.problem() + ")");
+    if (!replays) return compute(batch_);
+    graph_.replay(++replays_);
+  }
+  void settled() override { communicator_->barrier(); }
+
+ private:
+  void compute(const std::vector<StepInput>& inputs) {
+    training_.data = inputs.front().data;
+    training_.target = inputs.front().target;
+    training_.backward([this](const at::Tensor& data) { return ddp_.forward(data); });
+    training_.optimizer->step();
+  }
+
+  CommunicatorPtr communicator_;
+  TrainingStep training_;
+  const std::vector<StepInput> batch_;
+  DistributedDataParallel<Model> ddp_;
+  StepGraph graph_;
+  std::int64_t replays_ = 0;
+};
+
 // A recorded step, slept instead of computed, whose gradients are averaged for real.
 class Replayed final : public InProcess {
  public:
@@ -232,6 +272,11 @@ std::vector<std::unique_ptr<StepContender>> make_step_contenders(const StepConfi
   const auto ours = split_list(config.contenders);
   const bool compress = config.compress == "fp16";
   const StepPlace place = place_of(config, world);
+  if (contains(ours, kCaptured)) {
+    if (world.communicator()->backend() != "nccl")
+      throw std::invalid_argument("--contenders captured: CUDA graphs need --device cuda with --backend nccl");
+    leave_default_stream(world.device());  // for all of them
+  }
   // Of one rank it would be the local step once more.
   if (contains(ours, kAlone) && world.world_size() > 1)
     contenders.push_back(std::make_unique<Alone>(workload, world, place));
@@ -242,6 +287,8 @@ std::vector<std::unique_ptr<StepContender>> make_step_contenders(const StepConfi
   if (contains(ours, kSharded))
     contenders.push_back(
         std::make_unique<Parallel>(workload, world, place, config.compress, /*sharded=*/true));
+  if (contains(ours, kCaptured))
+    contenders.push_back(std::make_unique<Captured>(workload, world, place, config.compress));
   if (!config.replay.empty())
     contenders.push_back(std::make_unique<Replayed>(read_step_profile(config.replay), world));
   if (contains(split_list(config.compare), kC10d)) {

@@ -26,7 +26,7 @@ struct StepTimeline {
 
 // One contender's step on one workload.
 struct StepRow {
-  std::string contender;  // "alone", "local", "averaged", "sharded", "replayed", "c10d", "pytorch local",
+  std::string contender;  // "alone", "local", "averaged", "sharded", "captured", "replayed", "c10d", "pytorch local",
                           // "pytorch ddp", "pytorch compiled"
   Spread time_s;          // of one step; of each round the slowest rank's mean over a turn
   std::optional<Spread> over_local;  // ÷ its own local step, round by round; none for a local step
@@ -62,6 +62,7 @@ inline constexpr const char* kAlone = "alone";
 inline constexpr const char* kLocal = "local";
 inline constexpr const char* kAveraged = "averaged";
 inline constexpr const char* kSharded = "sharded";
+inline constexpr const char* kCaptured = "captured";
 inline constexpr const char* kReplayed = "replayed";
 inline constexpr const char* kC10d = "c10d";
 inline constexpr const char* kPytorch = "pytorch";  // as --compare names it: both of the next

@@ -133,6 +133,20 @@ std::vector<at::Tensor> train_four_ranks(int world_size) {
   return result;
 }
 
+// As a replayed step leaves them, of which forward() and backward() know nothing.
+TEST(DistributedDataParallelTest, BuffersThatAReplayHasChangedAreMadeEqual) {
+  testing::run_ranks(2, [](Communicator& comm) {
+    DistributedDataParallel<Masked> ddp(std::make_shared<Masked>(), borrow(comm));
+    const auto change = [&] { ddp.module().mask.fill_(comm.rank() == 0); };
+    change();
+    ddp.sync_buffers();
+    EXPECT_EQ(ddp.module().mask[0].item<bool>(), comm.rank() == 0) << "nothing was expected to differ";
+    ddp.expect_replay();
+    ddp.sync_buffers();
+    EXPECT_TRUE(ddp.module().mask[0].item<bool>()) << "rank 0's";
+  });
+}
+
 TEST(DistributedDataParallelTest, LogicalRanksGiveTheSameModelOnAnyNumberOfRanks) {
   const std::vector<at::Tensor> expected = train_four_ranks(4);
   ASSERT_EQ(expected.size(), 9U);  // 6 parameters, 3 buffers

@@ -349,6 +349,40 @@ TEST(ReducerFaultTest, ABackwardPassThatFailedHalfWayEndsTheCommunicator) {
   });
 }
 
+// What a capture that failed has begun was recorded, not done, so that all ranks can go on.
+TEST(ReducerFaultTest, APassThatIsForgottenLeavesNothingUnderWay) {
+  testing::run_ranks(2, [](Communicator& comm) {
+    const auto parameters = make_parameters({3, 4});
+    Reducer reducer(parameters, {&comm, [](Communicator*) {}},
+                    {.first_bucket_cap_bytes = 4, .bucket_cap_bytes = 4});
+    reducer.load_history({{{1}, {0}}, true});
+    reducer.prepare_for_forward(true);
+    EXPECT_ANY_THROW(parameters[1].second.sum().backward());
+    reducer.forget_pass();
+    drop_gradients(parameters);
+    reducer.prepare_for_forward(true);
+    backward(parameters, 3.0);
+    expect_gradients(parameters, 3.0);
+  });
+}
+
+TEST(ReducerTest, IsSettledOnceTheBucketsAreRebuilt) {
+  testing::run_ranks(2, [](Communicator& comm) {
+    const auto parameters = make_parameters({3, 100});
+    Reducer reducer(parameters, {&comm, [](Communicator*) {}});
+    reducer.prepare_for_forward(true);
+    backward(parameters, 1.0);
+    EXPECT_FALSE(reducer.is_settled()) << "they are in the next forward pass";
+    drop_gradients(parameters);
+    reducer.prepare_for_forward(true);
+    EXPECT_TRUE(reducer.is_settled());
+    backward(parameters, 1.0);
+    const auto others = make_parameters({3, 100});
+    const Reducer looking(others, {&comm, [](Communicator*) {}}, {.find_unused_parameters = true});
+    EXPECT_TRUE(looking.is_settled()) << "they never are";
+  });
+}
+
 TEST(ReducerFaultTest, ASecondBackwardPassNeedsAForwardPass) {
   testing::run_ranks(2, [](Communicator& comm) {
     const auto parameters = make_parameters({3});

@@ -21,6 +21,7 @@ case "$(tail -n 1 "$CALLS")" in
 {"benchmark": "step", "versions": {"NCCL": "2.28.9"}, "workloads": [{"contenders": [
  {"contender": "local", "step_ms": {"median": 10.0}, "samples_per_s": 1600.0, "peak_share": 0.5},
  {"contender": "averaged", "step_ms": {"median": 10.5}, "samples_per_s": 1523.8, "peak_share": 0.476},
+ {"contender": "captured", "step_ms": {"median": 8.0}, "samples_per_s": 2000.0, "peak_share": 0.625},
  {"contender": "pytorch local", "step_ms": {"median": 12.0}, "samples_per_s": 1333.3},
  {"contender": "pytorch ddp", "step_ms": {"median": 12.6}, "samples_per_s": 1269.8},
  {"contender": "pytorch compiled", "step_ms": {"median": 9.45}, "samples_per_s": 1693.1}]}]}
@@ -89,6 +90,8 @@ class GpuCheckTest(unittest.TestCase):
         cells = [cell.strip() for cell in row if cell.strip()]
         # 10 / 10.5, 12.6 / 10.5 and 9.45 / 10.5
         self.assertEqual(cells[1:], ["averaged", "10.500 ms", "1523.8 samples/s", "0.952", "1.200", "0.900", "47.6 %"])
+        captured = next(line for line in text.splitlines() if " captured " in line)
+        self.assertRegex(captured, r"8\.000 ms +2000\.0 samples/s +1\.250 +1\.575 +1\.181 +62\.5 %")  # 10, 12.6 and 9.45 / 8
         self.assertRegex(text, r"all-reduce, one rank +4096 +8.2 us +0.50 +0")
         self.assertIn("failed: resnet50, two ranks through the host: exit code 11", text)
         self.assertIn("left out: two ranks on one GPU through NCCL", text)

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "tests/trainer/config/refusal.h"
+#include "trainer/config/cuda_graph_options.h"
 #include "trainer/config/lr_schedule_options.h"
 
 namespace lockstep {
@@ -128,6 +129,31 @@ TEST(TrainOptions, Contradictions) {
   EXPECT_NO_THROW(check_contradictions(config));
   config.backend = "mpi";
   expect_refused([&] { check_contradictions(config); }, {"--share-gpus", "--backend mpi"});
+}
+
+TEST(TrainOptions, ACudaGraphIsRefusedWithWhatCannotBeCaptured) {
+  TrainConfig config;
+  config.cuda_graph = "on";
+  EXPECT_NO_THROW(check_contradictions(config));
+  config.backend = "nccl";
+  EXPECT_EQ(why_not_captured(config), "");
+  const auto expect_named = [](const std::string& option, const std::function<void(TrainConfig&)>& change) {
+    TrainConfig other;
+    other.device = "cuda";
+    change(other);
+    EXPECT_NO_THROW(check_contradictions(other)) << option << ": auto does without";
+    EXPECT_THAT(why_not_captured(other), ::testing::HasSubstr(option));
+    other.cuda_graph = "on";
+    expect_refused([&] { check_contradictions(other); }, {"--cuda-graph on with " + option, "leave one of them out"});
+  };
+  expect_named("--device cpu", [](TrainConfig& other) { other.device = "cpu"; });
+  expect_named("--backend mpi", [](TrainConfig& other) { other.backend = "mpi"; });
+  expect_named("--share-gpus", [](TrainConfig& other) { other.share_gpus = true; });
+  expect_named("--activation-checkpointing", [](TrainConfig& other) { other.activation_checkpointing = true; });
+  expect_named("--shard-optimizer on", [](TrainConfig& other) { other.shard_optimizer = "on"; });
+  expect_named("--record-hashes", [](TrainConfig& other) { other.record_hashes = true; });
+  expect_named("--trace", [](TrainConfig& other) { other.trace = true; });
+  expect_named("--check-drift-every-n-steps 1", [](TrainConfig& other) { other.check_drift_every_n_steps = 1; });
 }
 
 TrainConfig scheduled(const std::string& name) {

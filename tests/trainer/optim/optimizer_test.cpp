@@ -328,6 +328,46 @@ TEST_P(OptimizerAgainstPython, AnOverflowLeavesEverythingAsItWas) {
     EXPECT_TRUE(same_bits(state[i].value, expected[i].value)) << state[i].name;
 }
 
+// What is captured in a CUDA graph follows set_lr() by way of the tensor. On the CPU it holds the same number.
+TEST_P(OptimizerAgainstPython, ALearningRateInATensorHasTheSameBits) {
+  const auto given = read_reference("gradients.safetensors");
+  auto parameters = starting_parameters(given);
+  auto others = starting_parameters(given);
+  OptimizerOptions options = GetParam().options;
+  options.lr_on_device = true;
+  const auto optimizer = create_optimizer(GetParam().optimizer, parameters, options);
+  const auto other = make(others);
+  EXPECT_FALSE(other->is_repeatable());
+  for (int step = 1; step <= 4; ++step) {
+    for (std::size_t i = 0; i < parameters.size(); ++i) {
+      const at::Tensor& grad = given.at(numbered(numbered("grad", step), static_cast<std::int64_t>(i)));
+      parameters[i].mutable_grad() = grad.clone();
+      others[i].mutable_grad() = grad.clone();
+    }
+    for (const auto* one : {&optimizer, &other}) {
+      (*one)->set_lr(GetParam().options.lr / step);
+      (*one)->step();
+    }
+    EXPECT_EQ(optimizer->is_repeatable(), options.fused) << "all parameters have been updated";
+  }
+  for (std::size_t i = 0; i < parameters.size(); ++i) EXPECT_TRUE(same_bits(parameters[i], others[i])) << i;
+}
+
+TEST(Optimizer, IsRepeatableOnceEachParameterHasItsMemory) {
+  const auto weight = at::zeros({1}).requires_grad_();
+  const auto bias = at::zeros({1}).requires_grad_();
+  const auto adam = create_optimizer("adam", {weight, bias}, {.lr = 1, .fused = true, .lr_on_device = true});
+  EXPECT_FALSE(adam->is_repeatable());
+  weight.mutable_grad() = at::ones({1});
+  adam->step();
+  EXPECT_FALSE(adam->is_repeatable());
+  bias.mutable_grad() = at::ones({1});
+  adam->step_unless(at::full({}, 1.0F));
+  EXPECT_FALSE(adam->is_repeatable()) << "an overflow is no first step";
+  adam->step();
+  EXPECT_TRUE(adam->is_repeatable());
+}
+
 // One-cycle moves it in every step.
 TEST(Optimizer, SetsTheMomentumOfTheNextStep) {
   auto weight = at::zeros({1}).requires_grad_();
