@@ -158,10 +158,12 @@ class Parallel final : public InProcess {
   StepRecorder recorder_;
 };
 
-// The averaged step with its update, captured in a CUDA graph and replayed, inputs copied each time as in training.
+// The averaged step with its update, captured in a CUDA graph and replayed, inputs copied each time as in
+// training.
 class Captured final : public InProcess {
  public:
-  Captured(const Workload& workload, const BenchWorld& world, const StepPlace& place, const std::string& compress)
+  Captured(const Workload& workload, const BenchWorld& world, const StepPlace& place,
+           const std::string& compress)
       : InProcess(world),
         communicator_(world.communicator()),
         training_(workload, world.rank(), place),
@@ -173,9 +175,11 @@ class Captured final : public InProcess {
  protected:
   void step() override {
     ddp_.expect_replay();
-    const bool replays = graph_.prepare(batch_, ddp_.reducer().is_settled(), [this](const auto& inputs) { compute(inputs); });
+    const bool replays =
+        graph_.prepare(batch_, ddp_.reducer().is_settled(), [this](const auto& inputs) { compute(inputs); });
     if (!graph_.problem().empty())
-      throw std::runtime_error("--contenders captured: the step cannot be captured (" + graph_.problem() + ")");
+      throw std::runtime_error("--contenders captured: the step cannot be captured (" + graph_.problem() +
+                               ")");
     if (!replays) return compute(batch_);
     graph_.replay(++replays_);
   }
@@ -274,7 +278,8 @@ std::vector<std::unique_ptr<StepContender>> make_step_contenders(const StepConfi
   const StepPlace place = place_of(config, world);
   if (contains(ours, kCaptured)) {
     if (world.communicator()->backend() != "nccl")
-      throw std::invalid_argument("--contenders captured: CUDA graphs need --device cuda with --backend nccl");
+      throw std::invalid_argument(
+          "--contenders captured: CUDA graphs need --device cuda with --backend nccl");
     leave_default_stream(world.device());  // for all of them
   }
   // Of one rank it would be the local step once more.

@@ -114,8 +114,8 @@ class DistributedDataParallel {
   };
   [[nodiscard]] NoSync no_sync() { return NoSync(*this); }
 
-  // A training step has been recorded, or replayed, that this object saw nothing of: the ranks' buffers may differ now.
-  // Without it, a step that is captured right after sync_buffers() would lack its broadcast.
+  // A training step has been recorded, or replayed, that this object saw nothing of: the ranks' buffers may
+  // differ now. Without it, a step that is captured right after sync_buffers() would lack its broadcast.
   void expect_replay() { buffers_are_stale_ = true; }
 
   M& module() { return *module_; }

@@ -209,8 +209,9 @@ void NcclSession::throw_if_failed_locked() const {
 void NcclSession::abort_locked(const std::string& reason) noexcept {
   if (comm_ == nullptr) return;
   if (failure_.empty()) failure_ = reason;
-  // It stops the kernels at once, but returns only when no graph is left that has captured a collective. Graphs are
-  // destroyed by whoever learns of the failure from us, maybe on this very thread, so nobody waits for it here.
+  // It stops the kernels at once, but returns only when no graph is left that has captured a collective.
+  // Graphs are destroyed by whoever learns of the failure from us, maybe on this very thread, so nobody waits
+  // for it here.
   ncclComm_t comm = std::exchange(comm_, nullptr);
   try {
     aborting_ = std::jthread([comm, device = device_.index()] {

@@ -32,8 +32,8 @@ inline bool is_accepted(ncclResult_t result) {
 // timeout, and aborts; whoever calls or waits next gets the CommError. All of it from any thread: NCCL's
 // calls are made one after the other.
 //
-// Collectives of a stream that is being captured are recorded: they are left to whoever replays them, since to query an
-// event of a capture is an error and would end it.
+// Collectives of a stream that is being captured are recorded: they are left to whoever replays them, since
+// to query an event of a capture is an error and would end it.
 class NcclSession {
  public:
   using Calls = std::function<ncclResult_t(ncclComm_t, cudaStream_t)>;
@@ -58,8 +58,8 @@ class NcclSession {
   // that fails at once leaves the communicator as it was.
   ncclResult_t alone(const char* what, const Calls& calls);
 
-  // Counts what the current stream has queued so far as one collective more, for the timeout: a captured step's
-  // replay, whose collectives were not watched when they were recorded.
+  // Counts what the current stream has queued so far as one collective more, for the timeout: a captured
+  // step's replay, whose collectives were not watched when they were recorded.
   void watch(const std::string& what);
 
   void throw_if_failed();

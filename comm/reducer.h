@@ -115,8 +115,8 @@ class Reducer {
 
   // Whether the buckets are those of all passes to come.
   bool is_settled() const;
-  // Drops a pass that has failed in the middle while it was being captured, so that its reductions are not under way on
-  // any rank. To be called by all ranks.
+  // Drops a pass that has failed in the middle while it was being captured, so that its reductions are not
+  // under way on any rank. To be called by all ranks.
   void forget_pass();
 
   BucketHistory history() const;

@@ -229,7 +229,8 @@ std::unique_ptr<StepRecording> record_steps(const TrainConfig& config, const Log
                                             at::Device device) {
   if (config.cuda_graph == "off") return nullptr;
   if (logical_ranks.count() == 1) return create_cuda_recording(device);
-  const std::string why = "each rank does the passes of " + std::to_string(logical_ranks.count()) + " logical ranks";
+  const std::string why =
+      "each rank does the passes of " + std::to_string(logical_ranks.count()) + " logical ranks";
   if (config.cuda_graph == "on")
     throw AgreedStop(ExitCode::kUsage, "--cuda-graph on: " + why + "; start as many ranks, or use auto");
   if (logical_ranks.first() == 0)

@@ -112,7 +112,8 @@ void Trainer::make_tracer() {
 // Elsewhere the parameters have to travel once more, so it has to be asked for.
 void Trainer::make_optimizer(bool captured) {
   OptimizerOptions options = optimizer_options(config_, *schedule_);
-  options.lr_on_device = captured || device_.is_cuda();  // there always, so that captured or not the bits are the same
+  options.lr_on_device =
+      captured || device_.is_cuda();  // there always, so that captured or not the bits are the same
   const bool pays = ddp_->reducer().shares_memory() && communicator_->world_size() > 1 &&
                     !(options.fused && device_.is_cpu());
   if (config_.shard_optimizer == "on" || (config_.shard_optimizer == "auto" && pays)) {

@@ -174,15 +174,16 @@ class Trainer {
   std::optional<Saver> saver_;
   MonitorOptions monitor_;
   std::optional<std::int64_t> saved_step_;
-  bool save_wanted_ = false;  // agreed on, and done after the first step whose loss is read
-  bool save_now_ = false;     // after the step just done
+  bool save_wanted_ = false;       // agreed on, and done after the first step whose loss is read
+  bool save_now_ = false;          // after the step just done
   std::deque<DeviceBatch> taken_;  // from the loader, for the step that comes next; with step_graph_ only
   // What a captured step leaves on the device, overwritten by each replay.
-  struct {
-    std::vector<at::Tensor> losses;           // by batch
-    at::Tensor loss_scale, found_inf;         // with scaler_
-    at::Tensor grad_norm;                     // with --gradient-clip-val
-  } captured_;
+  struct Captured {
+    std::vector<at::Tensor> losses;    // by batch
+    at::Tensor loss_scale, found_inf;  // with scaler_
+    at::Tensor grad_norm;              // with --gradient-clip-val
+  };
+  Captured captured_;
   bool captures_update_ = false;
   std::optional<StepGraph> step_graph_;  // destroyed before the gradients and parameters that it works on
 };

@@ -1,5 +1,5 @@
-// A Trainer's steps where they are captured in a CUDA graph: what is recorded, what the host does around a replay, and
-// when a step is done eagerly after all.
+// A Trainer's steps where they are captured in a CUDA graph: what is recorded, what the host does around a
+// replay, and when a step is done eagerly after all.
 #include <ATen/ops/ones.h>
 #include <ATen/ops/stack.h>
 
@@ -13,21 +13,23 @@
 
 namespace lockstep {
 
-// The update is captured where all that changes from step to step is on the device. Elsewhere it follows each replay,
-// queued by the host: a few kernels more to launch.
+// The update is captured where all that changes from step to step is on the device. Elsewhere it follows each
+// replay, queued by the host: a few kernels more to launch.
 void Trainer::make_graph(std::unique_ptr<StepRecording> recording) {
   if (logical_ranks_.count() > 1) {
     throw std::invalid_argument("a step of several logical ranks in one process cannot be captured; start " +
-                                std::to_string(logical_ranks_.world_size()) + " ranks, or use --cuda-graph off");
+                                std::to_string(logical_ranks_.world_size()) +
+                                " ranks, or use --cuda-graph off");
   }
   step_graph_.emplace(std::move(recording), communicator_);
   const bool fused = optimizer_options(config_).fused;
   const bool momentum_moves = schedule_->momentum().has_value();
   captures_update_ = fused && !momentum_moves && sharded_ == nullptr;
   if (!reporter_) return;
-  const std::string update = captures_update_  ? ", the update with it"
-                             : momentum_moves ? " but for the update, since --cycle-momentum changes its kernels' arguments"
-                                              : " but for the update, which is not fused";
+  const std::string update =
+      captures_update_ ? ", the update with it"
+      : momentum_moves ? " but for the update, since --cycle-momentum changes its kernels' arguments"
+                       : " but for the update, which is not fused";
   reporter_->say("whole steps are captured in a CUDA graph and replayed" + update);
 }
 
@@ -87,8 +89,8 @@ void Trainer::give_up_graph() {
   reporter_->warn(why + ": its operations are queued one by one, as with --cuda-graph off");
 }
 
-// From the gradients' reset to the update, on the device alone. What is recorded of it holds addresses: gradients lie in
-// their buckets, and parameters, buffers and optimizer state are changed in place.
+// From the gradients' reset to the update, on the device alone. What is recorded of it holds addresses:
+// gradients lie in their buckets, and parameters, buffers and optimizer state are changed in place.
 void Trainer::compute_step(const std::vector<StepInput>& inputs) {
   captured_ = {};
   optimizer_->zero_grad();
@@ -101,10 +103,12 @@ void Trainer::compute_step(const std::vector<StepInput>& inputs) {
     loss.backward();
   }
   if (scaler_) {
-    captured_.loss_scale = scaler_->scale(at::ones({}, at::TensorOptions().dtype(at::kFloat).device(device_)));
+    captured_.loss_scale =
+        scaler_->scale(at::ones({}, at::TensorOptions().dtype(at::kFloat).device(device_)));
     captured_.found_inf = scaler_->unscale(parameters_);
   }
-  if (config_.gradient_clip_val > 0.0) captured_.grad_norm = clip_grad_norm(parameters_, config_.gradient_clip_val);
+  if (config_.gradient_clip_val > 0.0)
+    captured_.grad_norm = clip_grad_norm(parameters_, config_.gradient_clip_val);
   if (captures_update_) apply_update();
 }
 
@@ -114,9 +118,9 @@ void Trainer::apply_update() {
   scaler_->update(captured_.found_inf);
 }
 
-// Where the loss is read the vote carries it, and waits for the replay; elsewhere it travels beneath. Where the update is
-// captured, a step whose loss is not finite has changed the parameters before anybody knows: the run ends all the same,
-// and nothing of them is saved.
+// Where the loss is read the vote carries it, and waits for the replay; elsewhere it travels beneath. Where
+// the update is captured, a step whose loss is not finite has changed the parameters before anybody knows:
+// the run ends all the same, and nothing of them is saved.
 Trainer::StepOutcome Trainer::replayed_step(bool log, bool read_loss) {
   for (const DeviceBatch& batch : taken_)
     state_.samples_seen += batch.target.size(0) * logical_ranks_.world_size();

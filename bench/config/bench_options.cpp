@@ -164,7 +164,8 @@ const std::vector<Option<StepConfig>>& step_options() {
          "Ours: alone (rank 0 while the others wait, for the scaling efficiency of several ranks), local (no "
          "communication, a barrier after each step), averaged (DistributedDataParallel and "
          "any "
-         "optimizer), sharded (each rank updates its part of the parameters), captured (averaged, the whole step replayed from a "
+         "optimizer), sharded (each rank updates its part of the parameters), captured (averaged, the whole "
+         "step replayed from a "
          "CUDA graph)",
          list_of({"alone", "local", "averaged", "sharded", "captured"})},
         {"compare", kWhat, &C::compare, "NAMES",
@@ -243,10 +244,12 @@ void check_contradictions(const StepConfig& config) {
                                 ": it is of the CPU; leave one of them out");
   }
   if (split_list(config.contenders).empty()) {
-    throw std::invalid_argument("--contenders: at least one of alone, local, averaged, sharded, captured is needed");
+    throw std::invalid_argument(
+        "--contenders: at least one of alone, local, averaged, sharded, captured is needed");
   }
   if (config.contenders.find("captured") != std::string::npos && config.device == "cpu") {
-    throw std::invalid_argument("--contenders captured with --device cpu: CUDA graphs need a GPU; leave one of them out");
+    throw std::invalid_argument(
+        "--contenders captured with --device cpu: CUDA graphs need a GPU; leave one of them out");
   }
   const std::size_t workloads = workloads_of(config).size();
   for (const auto& [file, option] :

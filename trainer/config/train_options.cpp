@@ -138,7 +138,8 @@ std::vector<Option<TrainConfig>> make_options() {
        "backward pass: less memory, more time, the same bits",
        true_or_false()},
       {"cuda-graph", kWhere, &C::cuda_graph, "WHEN",
-       "Capture a whole training step in a CUDA graph and replay it, with the same bits: on, off, or auto (on a "
+       "Capture a whole training step in a CUDA graph and replay it, with the same bits: on, off, or auto "
+       "(on a "
        "GPU with nccl, unless something forbids it; docs/gpu.md)",
        one_of({"auto", "on", "off"})},
       {"fused-optimizer", kOptimisation, &C::fused_optimizer, "NAME",

@@ -1,5 +1,5 @@
-// Reviewed call by call against LibTorch 2.11's ATen/cuda/CUDAGraph.h and CUDA's rules for stream capture; docs/gpu.md
-// has the list.
+// Reviewed call by call against LibTorch 2.11's ATen/cuda/CUDAGraph.h and CUDA's rules for stream capture;
+// docs/gpu.md has the list.
 #include <ATen/core/CachingHostAllocator.h>
 #include <ATen/cuda/CUDAEvent.h>
 #include <ATen/cuda/CUDAGeneratorImpl.h>
@@ -24,7 +24,8 @@ namespace {
 // One that the device works on, and one in hand.
 constexpr std::size_t kMostQueued = 2;
 
-// Whether it did not throw: for what puts things right after a failure, of which there may be nothing to put right.
+// Whether it did not throw: for what puts things right after a failure, of which there may be nothing to put
+// right.
 bool succeeds(const std::function<void()>& call) noexcept {
   try {
     call();
@@ -38,9 +39,10 @@ class CudaStepRecording final : public StepRecording {
  public:
   explicit CudaStepRecording(c10::Device device) : device_(device) {}
 
-  // Thread-local mode, since other threads call CUDA meanwhile (loaders allocate pinned memory, the watchdog asks
-  // events), and the capture's own work comes from autograd's thread as well. LibTorch registers the default generator:
-  // within the capture kernels read seed and offset from the device, where each replay writes them.
+  // Thread-local mode, since other threads call CUDA meanwhile (loaders allocate pinned memory, the watchdog
+  // asks events), and the capture's own work comes from autograd's thread as well. LibTorch registers the
+  // default generator: within the capture kernels read seed and offset from the device, where each replay
+  // writes them.
   void capture(const std::function<void()>& work) override {
     const c10::cuda::CUDAGuard guard(device_);
     const at::Generator& generator = at::cuda::detail::getDefaultCUDAGenerator(device_.index());
@@ -69,8 +71,9 @@ class CudaStepRecording final : public StepRecording {
   }
 
  private:
-  // Wherever the capture has stopped. An operation that may not be captured invalidates it, and LibTorch's capture_end()
-  // then throws right after it has ended the stream's capture: allocator and generator still take part in it.
+  // Wherever the capture has stopped. An operation that may not be captured invalidates it, and LibTorch's
+  // capture_end() then throws right after it has ended the stream's capture: allocator and generator still
+  // take part in it.
   void abandon(c10::MempoolId_t pool, at::Generator generator, const at::Tensor& random_state) noexcept {
     succeeds([&] { graph_->capture_end(); });
     const auto end_pool = [&] { c10::cuda::CUDACachingAllocator::endAllocateToPool(device_.index(), pool); };

@@ -12,8 +12,8 @@
 namespace lockstep {
 namespace {
 
-// cuDNN and cuBLAS have made their choices after one, and the optimizer's memory is there; the second shows the allocator
-// what a step needs when that is so.
+// cuDNN and cuBLAS have made their choices after one, and the optimizer's memory is there; the second shows
+// the allocator what a step needs when that is so.
 constexpr int kWarmUpSteps = 3;
 
 // LibTorch's go on with hints and a stack trace.
@@ -83,7 +83,8 @@ void StepGraph::replay(std::int64_t step) {
   recording_->replay();
   // What the first one sends was counted when it was recorded.
   const std::int64_t bytes_sent = std::exchange(replayed_, true) ? bytes_sent_ : 0;
-  if (watch_ != nullptr) watch_->watch_replay("the replay of the captured step " + std::to_string(step), bytes_sent);
+  if (watch_ != nullptr)
+    watch_->watch_replay("the replay of the captured step " + std::to_string(step), bytes_sent);
 }
 
 void StepGraph::check_peers() const {

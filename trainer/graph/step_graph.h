@@ -21,12 +21,14 @@ struct StepInput {
   at::Tensor target;
 };
 
-// The first steps are done as ever ("eagerly"): kernels are chosen, memory is found, buckets are rebuilt. Then one step
-// is captured and replayed in its own place, so that every step counts once; and every later one whose batches have the
-// same shapes is a replay with its batches copied to where the captured step reads them. Steps of other shapes (an
-// epoch's last) are done eagerly in between, on the same parameters, gradients and optimizer state.
+// The first steps are done as ever ("eagerly"): kernels are chosen, memory is found, buckets are rebuilt.
+// Then one step is captured and replayed in its own place, so that every step counts once; and every later
+// one whose batches have the same shapes is a replay with its batches copied to where the captured step reads
+// them. Steps of other shapes (an epoch's last) are done eagerly in between, on the same parameters,
+// gradients and optimizer state.
 //
-// Every rank has one and asks it before the same steps. What cannot be captured on one rank is captured on none.
+// Every rank has one and asks it before the same steps. What cannot be captured on one rank is captured on
+// none.
 class StepGraph {
  public:
   using Work = std::function<void(const std::vector<StepInput>& inputs)>;
@@ -34,10 +36,10 @@ class StepGraph {
   // `communicator` is that of the step's collectives, and outlives this object.
   StepGraph(std::unique_ptr<StepRecording> recording, CommunicatorPtr communicator);
 
-  // Whether the next step is to be replayed, from `inputs`, which are copied; else it is to be done eagerly. `settled`:
-  // it may be captured if it has not been; the same on all ranks, as are the inputs' shapes. Then `work`, a whole step on
-  // the inputs that it is given, is recorded here; a collective of the host. If that fails on any rank, problem() says
-  // why, and no step is replayed from then on.
+  // Whether the next step is to be replayed, from `inputs`, which are copied; else it is to be done eagerly.
+  // `settled`: it may be captured if it has not been; the same on all ranks, as are the inputs' shapes. Then
+  // `work`, a whole step on the inputs that it is given, is recorded here; a collective of the host. If that
+  // fails on any rank, problem() says why, and no step is replayed from then on.
   bool prepare(const std::vector<StepInput>& inputs, bool settled, const Work& work);
   // Queues the step that was prepared. `step`: its number, for errors. Throws CommError.
   void replay(std::int64_t step);

@@ -64,8 +64,9 @@ class Adam final : public ElementwiseOptimizer {
     const std::optional<at::Tensor> unless = found_inf.defined() ? std::optional(found_inf) : std::nullopt;
     const auto update = [&](auto kernel, const auto& lr) {
       kernel(pieces.parameters, pieces.grads, pieces.memory[kExpAvg], pieces.memory[kExpAvgSq],
-             /*max_exp_avg_sqs=*/{}, pieces.memory[kStep], lr, options_.beta1, options_.beta2, options_.weight_decay,
-             options_.eps, /*amsgrad=*/false, /*maximize=*/false, /*grad_scale=*/{}, unless);
+             /*max_exp_avg_sqs=*/{}, pieces.memory[kStep], lr, options_.beta1, options_.beta2,
+             options_.weight_decay, options_.eps, /*amsgrad=*/false, /*maximize=*/false, /*grad_scale=*/{},
+             unless);
     };
     if (lr_tensor().defined()) {
       update(decoupled_ ? &at::_ops::_fused_adamw__tensor_lr::call : &at::_ops::_fused_adam__tensor_lr::call,

@@ -34,8 +34,8 @@ ElementwiseOptimizer::ElementwiseOptimizer(std::string name, std::vector<at::Ten
   if (!options_.fused || !options_.lr_on_device || parameters_.empty()) return;
   const at::Device device = parameters_.front().device();
   // The CPU's kernels compute with the number as it is, the GPU's take nothing but a float32.
-  lr_tensor_ =
-      at::full({}, options_.lr, at::TensorOptions().dtype(device.is_cpu() ? at::kDouble : at::kFloat).device(device));
+  lr_tensor_ = at::full({}, options_.lr,
+                        at::TensorOptions().dtype(device.is_cpu() ? at::kDouble : at::kFloat).device(device));
 }
 
 void ElementwiseOptimizer::PieceList::add(const Piece& piece, std::size_t kinds) {

@@ -22,8 +22,9 @@ struct OptimizerOptions {
   // LibTorch's fused kernels, with the bits of Python's fused=True: one launch for many parameters, no wait
   // for a GPU. Otherwise Python's default on the CPU, parameter by parameter.
   bool fused = false;
-  // With fused: the kernels read the learning rate from a tensor beside the parameters, so that what is captured in a
-  // CUDA graph follows set_lr(). On a GPU it is a float32, as PyTorch has it there: the rate is rounded.
+  // With fused: the kernels read the learning rate from a tensor beside the parameters, so that what is
+  // captured in a CUDA graph follows set_lr(). On a GPU it is a float32, as PyTorch has it there: the rate is
+  // rounded.
   bool lr_on_device = false;
 };
 
@@ -47,8 +48,9 @@ class Optimizer {
   virtual void step_unless(const at::Tensor& found_inf);
   // Drops the gradients (sets them to none), as PyTorch does by default.
   virtual void zero_grad() = 0;
-  // Whether each step from now on queues the same work on the same memory and reads nothing on the host, whatever
-  // set_lr() does in between: it may be captured in a CUDA graph. set_momentum() has no effect on what was captured.
+  // Whether each step from now on queues the same work on the same memory and reads nothing on the host,
+  // whatever set_lr() does in between: it may be captured in a CUDA graph. set_momentum() has no effect on
+  // what was captured.
   virtual bool is_repeatable() const { return false; }
   virtual std::string name() const = 0;
   virtual double lr() const = 0;

@@ -60,8 +60,8 @@ class Sgd final : public ElementwiseOptimizer {
   void apply_kernels(const PieceList& pieces, const at::Tensor& found_inf) const override {
     const std::optional<at::Tensor> unless = found_inf.defined() ? std::optional(found_inf) : std::nullopt;
     const auto update = [&](const auto& lr) {
-      at::_fused_sgd_(pieces.parameters, pieces.grads, pieces.memory[0], options_.weight_decay, options_.momentum, lr,
-                      options_.dampening, options_.nesterov, /*maximize=*/false,
+      at::_fused_sgd_(pieces.parameters, pieces.grads, pieces.memory[0], options_.weight_decay,
+                      options_.momentum, lr, options_.dampening, options_.nesterov, /*maximize=*/false,
                       /*is_first_step=*/pieces.first && options_.momentum != 0, /*grad_scale=*/{}, unless);
     };
     lr_tensor().defined() ? update(lr_tensor()) : update(options_.lr);

@@ -144,16 +144,19 @@ TEST(TrainOptions, ACudaGraphIsRefusedWithWhatCannotBeCaptured) {
     EXPECT_NO_THROW(check_contradictions(other)) << option << ": auto does without";
     EXPECT_THAT(why_not_captured(other), ::testing::HasSubstr(option));
     other.cuda_graph = "on";
-    expect_refused([&] { check_contradictions(other); }, {"--cuda-graph on with " + option, "leave one of them out"});
+    expect_refused([&] { check_contradictions(other); },
+                   {"--cuda-graph on with " + option, "leave one of them out"});
   };
   expect_named("--device cpu", [](TrainConfig& other) { other.device = "cpu"; });
   expect_named("--backend mpi", [](TrainConfig& other) { other.backend = "mpi"; });
   expect_named("--share-gpus", [](TrainConfig& other) { other.share_gpus = true; });
-  expect_named("--activation-checkpointing", [](TrainConfig& other) { other.activation_checkpointing = true; });
+  expect_named("--activation-checkpointing",
+               [](TrainConfig& other) { other.activation_checkpointing = true; });
   expect_named("--shard-optimizer on", [](TrainConfig& other) { other.shard_optimizer = "on"; });
   expect_named("--record-hashes", [](TrainConfig& other) { other.record_hashes = true; });
   expect_named("--trace", [](TrainConfig& other) { other.trace = true; });
-  expect_named("--check-drift-every-n-steps 1", [](TrainConfig& other) { other.check_drift_every_n_steps = 1; });
+  expect_named("--check-drift-every-n-steps 1",
+               [](TrainConfig& other) { other.check_drift_every_n_steps = 1; });
 }
 
 TrainConfig scheduled(const std::string& name) {

@@ -1,5 +1,6 @@
-// Whole runs whose steps are recorded and replayed, on the CPU by running them again: everything around the recording
-// (warm-up, static inputs, short batches, schedules, scale, votes, checkpoints) has to leave the bits alone.
+// Whole runs whose steps are recorded and replayed, on the CPU by running them again: everything around the
+// recording (warm-up, static inputs, short batches, schedules, scale, votes, checkpoints) has to leave the
+// bits alone.
 #include <algorithm>
 #include <array>
 
@@ -38,9 +39,10 @@ TEST_P(CapturedTraining, HasTheBitsOfEagerSteps) {
   const TemporaryFolder eager_folder, captured_folder;
   const Result eager = testing::train({.config = config(), .communicator = alone()}, eager_folder.path());
   const auto counts = std::make_shared<Counts>();
-  const Result captured = testing::train(
-      {.config = config(), .communicator = alone(), .recording = std::make_unique<RepeatingRecording>(counts)},
-      captured_folder.path());
+  const Result captured = testing::train({.config = config(),
+                                          .communicator = alone(),
+                                          .recording = std::make_unique<RepeatingRecording>(counts)},
+                                         captured_folder.path());
   EXPECT_EQ(counts->captures, 1);
   EXPECT_EQ(counts->replays, GetParam().replays);
   EXPECT_THAT(captured.events, Contains("captured"));
@@ -57,10 +59,11 @@ TEST(CapturedRun, OverflowsInReplaysAreReported) {
   const auto float16 = std::find_if(cases.begin(), cases.end(),
                                     [](const auto& one) { return one.name == "Float16WithOverflows"; });
   const TemporaryFolder folder;
-  const Result captured = testing::train({.config = float16->config,
-                                          .communicator = alone(),
-                                          .recording = std::make_unique<RepeatingRecording>(std::make_shared<Counts>())},
-                                         folder.path());
+  const Result captured =
+      testing::train({.config = float16->config,
+                      .communicator = alone(),
+                      .recording = std::make_unique<RepeatingRecording>(std::make_shared<Counts>())},
+                     folder.path());
   const auto first = std::find(captured.events.begin(), captured.events.end(), "captured");
   EXPECT_NE(std::find(first, captured.events.end(), "overflow"), captured.events.end());
 }
@@ -94,7 +97,8 @@ TEST(CapturedRun, RanksAverageAsTheyDoEagerly) {
   std::array<Result, 2> eager, captured;
   std::array<std::shared_ptr<Counts>, 2> counts = {std::make_shared<Counts>(), std::make_shared<Counts>()};
   const TemporaryFolder eager_folder, captured_folder;
-  const auto train = [](Communicator& comm, std::unique_ptr<StepRecording> recording, const TemporaryFolder& folder) {
+  const auto train = [](Communicator& comm, std::unique_ptr<StepRecording> recording,
+                        const TemporaryFolder& folder) {
     TrainConfig config = testing::small_run();
     config.max_epochs = 3;
     config.gradient_clip_val = 1.0;
@@ -144,8 +148,8 @@ TEST(CapturedRun, WhatCannotBeCapturedEndsARunThatInsists) {
   try {
     testing::train({.config = config,
                     .communicator = alone(),
-                    .recording = std::make_unique<RepeatingRecording>(std::make_shared<Counts>(),
-                                                                      "operation not permitted\n  a stack trace")},
+                    .recording = std::make_unique<RepeatingRecording>(
+                        std::make_shared<Counts>(), "operation not permitted\n  a stack trace")},
                    folder.path());
     ADD_FAILURE() << "it went on";
   } catch (const AgreedStop& stop) {
@@ -176,7 +180,8 @@ class OneBadSample final : public Dataset {
   std::int64_t bad_;
 };
 
-// The update is part of the replay, so the parameters are spoilt before the loss is seen; nothing of them is saved.
+// The update is part of the replay, so the parameters are spoilt before the loss is seen; nothing of them is
+// saved.
 TEST(CapturedRun, ABadLossInAReplayEndsTheRunBeforeASave) {
   TrainConfig config = testing::small_run();
   config.fused_optimizer = "on";

@@ -115,7 +115,9 @@ class Watching final : public Communicator, public ReplayWatch {
   WorkPtr all_gather(at::Tensor output, at::Tensor input) override {
     return inner_->all_gather(std::move(output), std::move(input));
   }
-  WorkPtr broadcast(at::Tensor tensor, int root) override { return inner_->broadcast(std::move(tensor), root); }
+  WorkPtr broadcast(at::Tensor tensor, int root) override {
+    return inner_->broadcast(std::move(tensor), root);
+  }
   WorkPtr send_receive(at::Tensor output, at::Tensor input) override {
     return inner_->send_receive(std::move(output), std::move(input));
   }

@@ -1,5 +1,6 @@
-// Runs of a small model in which every device has to find what a captured step may get wrong: dropout, batch norm's
-// buffers, a learning rate that moves, an overflow, batches that are accumulated, an epoch's short last batch.
+// Runs of a small model in which every device has to find what a captured step may get wrong: dropout, batch
+// norm's buffers, a learning rate that moves, an overflow, batches that are accumulated, an epoch's short
+// last batch.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -147,7 +148,8 @@ inline Result train(Run run, const std::filesystem::path& folder) {
                      .nodes = 1,
                      .recording = std::move(run.recording)};
   parts.model->to(run.device);
-  parts.checkpoint = CheckpointManager(run_dir, 3, [](const std::string& line) { ADD_FAILURE() << line; }).load_newest();
+  parts.checkpoint =
+      CheckpointManager(run_dir, 3, [](const std::string& line) { ADD_FAILURE() << line; }).load_newest();
   const std::shared_ptr<Model> model = parts.model;
   if (parts.checkpoint) {
     load_into(parts.checkpoint->model, model_state(*model), "the checkpoint", "");
@@ -157,7 +159,8 @@ inline Result train(Run run, const std::filesystem::path& folder) {
     Trainer trainer(std::move(parts));
     EXPECT_EQ(trainer.fit(), ExitCode::kFinished);
   }
-  for (const auto& [name, tensor] : model_state(*model)) result.model.emplace_back(name, tensor.cpu().clone());
+  for (const auto& [name, tensor] : model_state(*model))
+    result.model.emplace_back(name, tensor.cpu().clone());
   result.random_state = random_state(run.device);
   std::istringstream lines(read_text(run_dir.metrics_file()));
   for (std::string line; std::getline(lines, line);) {

@@ -328,7 +328,8 @@ TEST_P(OptimizerAgainstPython, AnOverflowLeavesEverythingAsItWas) {
     EXPECT_TRUE(same_bits(state[i].value, expected[i].value)) << state[i].name;
 }
 
-// What is captured in a CUDA graph follows set_lr() by way of the tensor. On the CPU it holds the same number.
+// What is captured in a CUDA graph follows set_lr() by way of the tensor. On the CPU it holds the same
+// number.
 TEST_P(OptimizerAgainstPython, ALearningRateInATensorHasTheSameBits) {
   const auto given = read_reference("gradients.safetensors");
   auto parameters = starting_parameters(given);
