@@ -27,10 +27,10 @@ void Trainer::make_graph(std::unique_ptr<StepRecording> recording) {
   captures_update_ = fused && !momentum_moves && sharded_ == nullptr;
   if (!reporter_) return;
   const std::string update =
-      captures_update_ ? ", the update with it"
-      : momentum_moves ? " but for the update, since --cycle-momentum changes its kernels' arguments"
-                       : " but for the update, which is not fused";
-  reporter_->say("whole steps are captured in a CUDA graph and replayed" + update);
+      captures_update_ ? "from gradients to update"
+      : momentum_moves ? "all but the update, whose momentum moves (--cycle-momentum)"
+                       : "all but the update, which is not fused";
+  reporter_->say("steps are captured in a CUDA graph and replayed, " + update);
 }
 
 // The batch that is next, which a step that is not replayed after all may have taken already.
