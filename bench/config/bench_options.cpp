@@ -241,8 +241,9 @@ void check_contradictions(const StepConfig& config) {
     throw std::invalid_argument(std::string(option) + " with --device " + config.device +
                                 ": it is of the CPU; leave one of them out");
   }
-  if (split_list(config.contenders).empty()) {
-    throw std::invalid_argument("--contenders: at least one of alone, local, averaged, sharded is needed");
+  if (split_list(config.contenders).empty() && config.replay.empty()) {
+    throw std::invalid_argument(
+        "--contenders: at least one of alone, local, averaged, sharded is needed, or --replay");
   }
   const std::size_t workloads = workloads_of(config).size();
   for (const auto& [file, option] :
