@@ -22,8 +22,8 @@ constexpr std::int64_t kTurnBytes = 1 << 20;  // less is over too soon for a bar
 constexpr std::int64_t kMostOperations = 64;  // of a turn
 // A turn of less begins with one that is not timed: the contender before has left its own memory in the
 // caches, a tenth of the time of a megabyte, and whoever trains has the same collective again and again.
-constexpr std::int64_t kCachedBytes = 8 << 20;
-constexpr std::int64_t kSlotAlignment = 64;   // bytes: no two operations of a turn share a cache line
+constexpr std::size_t kCachedBytes = 8 << 20;
+constexpr std::int64_t kSlotAlignment = 64;  // bytes: no two operations of a turn share a cache line
 
 std::int64_t operations_of_turn(std::int64_t bytes) {
   return std::clamp(kTurnBytes / bytes, std::int64_t{1}, kMostOperations);
@@ -111,7 +111,7 @@ class Measurement {
       }
       if (world_.stop_requested()) return {};
     }
-    return make_rows(bytes, times, wrong);
+    return make_rows(bytes, times, wrong, warm_ || warms_caches(slots.front()) ? 2 : 1);
   }
 
  private:
@@ -132,8 +132,10 @@ class Measurement {
     return slots;
   }
 
-  static std::int64_t bytes_of(const Slots& slots) {
-    return static_cast<std::int64_t>(slots.outputs.size() * slots.outputs.front().nbytes());
+  bool warms_caches(const Slots& slots) const {
+    const std::size_t bytes =
+        slots.outputs.size() * std::max(slots.outputs.front().nbytes(), slots.inputs.front().nbytes());
+    return !warm_ && bytes < kCachedBytes;
   }
 
   static void run(CollectiveContender& contender, const Slots& slots) {
@@ -143,7 +145,7 @@ class Measurement {
   // Seconds of one operation; `cpu_ns` grows by what all of them took.
   double take_turn(CollectiveContender& contender, const Slots& slots, std::int64_t& cpu_ns) {
     prepare(contender, slots);
-    if (!warm_ && bytes_of(slots) < kCachedBytes) {
+    if (warms_caches(slots)) {
       run(contender, slots);
       prepare(contender, slots);
     }
@@ -215,7 +217,7 @@ class Measurement {
   static std::int64_t offset(std::size_t slot) { return static_cast<std::int64_t>(slot) * 17; }
 
   std::vector<CollectiveRow> make_rows(std::int64_t bytes, std::vector<std::vector<double>>& times,
-                                       const std::vector<std::int64_t>& wrong) const {
+                                       const std::vector<std::int64_t>& wrong, int turns_of_one) const {
     std::vector<CollectiveRow> rows;
     for (std::size_t i = 0; i < contenders_.size(); ++i) {
       times[i] = world_.slowest(times[i]);
@@ -233,7 +235,7 @@ class Measurement {
       row.in_place = config_.in_place;
       row.time_s = spread_of(times[i]);
       const std::int64_t timed = (config_.warmup_iters + config_.iters) * operations_of_turn(bytes);
-      row.operations = timed * (warm_ ? 2 : 1);
+      row.operations = timed * turns_of_one;
       row.cpu_s = static_cast<double>(world_.total(cpu_ns_[i])) * 1e-9 / static_cast<double>(timed);
       row.wire_bytes = ring_bytes(config_.collective, bytes, world_.world_size());
       if (config_.check != 0 && contenders_[i]->has_result()) row.wrong = all_wrong;

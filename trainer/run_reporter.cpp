@@ -181,8 +181,10 @@ RunReporter::RunReporter(const RunDir& run_dir, RunFacts facts)
   }
   state_->metrics.write(start);
   if (state_->restart) {
-    state_->metrics.write(EventRecord{"restart", start.step, std::nullopt, std::nullopt, std::nullopt,
-                                      state_->restart->reason, state_->bill.running_s()});
+    state_->metrics.write(EventRecord{.event = "restart",
+                                      .step = start.step,
+                                      .detail = state_->restart->reason,
+                                      .elapsed_s = state_->bill.running_s()});
   }
 }
 
@@ -221,9 +223,11 @@ void RunReporter::stepped(const StepReport& step) {
   State& state = *state_;
   const bool is_rework = state.bill.stepped(step.at.step, step.times);
   if (!std::exchange(state.has_stepped, true)) {
-    state.metrics.write(EventRecord{"first_step", step.at.step, std::nullopt, std::nullopt,
-                                    seconds_since_launch(), "", state.bill.running_s(),
-                                    seconds_since_failure(state.restart)});
+    state.metrics.write(EventRecord{.event = "first_step",
+                                    .step = step.at.step,
+                                    .since_launch_s = seconds_since_launch(),
+                                    .elapsed_s = state.bill.running_s(),
+                                    .since_failure_s = seconds_since_failure(state.restart)});
   }
   if (!is_rework) {
     state.times_of_attempt += step.times;
@@ -273,9 +277,15 @@ void RunReporter::evaluated(const Position& at, double loss, double accuracy, st
 }
 
 void RunReporter::happened(const std::string& event, const Position& at, const std::string& detail,
-                           std::optional<double> save_time_s, std::optional<double> write_time_s) {
-  const EventRecord record{
-      event, at.step, save_time_s, write_time_s, std::nullopt, detail, state_->bill.running_s()};
+                           std::optional<double> save_time_s, std::optional<double> write_time_s,
+                           std::optional<double> read_time_s) {
+  const EventRecord record{.event = event,
+                           .step = at.step,
+                           .save_time_s = save_time_s,
+                           .write_time_s = write_time_s,
+                           .read_time_s = read_time_s,
+                           .detail = detail,
+                           .elapsed_s = state_->bill.running_s()};
   state_->metrics.write(record);
   state_->sinks.happened(record);
   if (event == "checkpoint" && write_time_s) state_->bill.wrote(*write_time_s);

@@ -74,7 +74,8 @@ class RunReporter {
   void evaluated(const Position& at, double loss, double accuracy, std::int64_t samples, double seconds);
   void happened(const std::string& event, const Position& at, const std::string& detail,
                 std::optional<double> save_time_s = std::nullopt,
-                std::optional<double> write_time_s = std::nullopt);
+                std::optional<double> write_time_s = std::nullopt,
+                std::optional<double> read_time_s = std::nullopt);
   // Ends the attempt: the last records, and the table.
   void finished(const std::string& reason, int exit_code, const Position& at,
                 std::optional<double> train_loss, std::optional<double> test_loss,

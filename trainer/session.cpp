@@ -141,6 +141,7 @@ struct RunFolder {
   RunDir dir;
   std::optional<RunDirLock> lock;
   std::optional<Checkpoint> checkpoint;
+  double read_time_s = 0.0;         // of that
   std::optional<Checkpoint> start;  // --init-from, where there is no checkpoint
 };
 
@@ -177,7 +178,9 @@ void open_run_folder(const TrainConfig& config, RunFolder& folder) {
   const CheckpointManager checkpoints(folder.dir, config.keep_checkpoints, [](const std::string& line) {
     std::fprintf(stderr, "lockstep: warning: %s\n", line.c_str());
   });
+  const auto begin = std::chrono::steady_clock::now();
   folder.checkpoint = checkpoints.load_newest();
+  folder.read_time_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   const auto lost = folder.checkpoint ? std::nullopt : last_metrics_checkpoint(folder.dir.metrics_file());
   if (lost) {
     throw DataError("the checkpoints of this run, of step " + std::to_string(*lost) +
@@ -259,12 +262,13 @@ SessionEnd train(const TrainConfig& config, Communicator& communicator, const Co
                      .data = {},
                      .model = nullptr,
                      .checkpoint = {},
+                     .read_time_s = {},
                      .start = {},
                      .run_dir = RunDir(run_dir_of(config)),
                      .terminal_columns = terminal_columns(),
                      .nodes = nodes,
                      .recording = record_steps(config, *logical_ranks, device)};
-  RunFolder folder{parts.run_dir, {}, {}, {}};
+  RunFolder folder{parts.run_dir, {}, {}, 0.0, {}};
   std::unique_ptr<Trainer> trainer;
   together(communicator, [&] { parts.data = data.get(); });
   const std::string other_data = find_disagreement(data_facts(parts.data), communicator);
@@ -280,6 +284,7 @@ SessionEnd train(const TrainConfig& config, Communicator& communicator, const Co
   together(communicator, [&] {
     if (communicator.rank() == 0) open_run_folder(config, folder);
   });
+  if (folder.checkpoint) parts.read_time_s = folder.read_time_s;
   parts.checkpoint = share_checkpoint(folder.checkpoint, communicator);
   together(communicator, [&] {
     if (!parts.checkpoint) return;

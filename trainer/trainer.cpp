@@ -86,7 +86,8 @@ Trainer::Trainer(TrainerParts parts)
       reporter_->say("continues after step " + std::to_string(state_.step) + " (epoch " +
                      std::to_string(state_.epoch + 1) + ", batch " + std::to_string(state_.batch) + " of " +
                      std::to_string(batches_per_epoch()) + ")");
-      reporter_->happened("resume", position(), "from " + run_dir_.checkpoint(state_.step).string());
+      reporter_->happened("resume", position(), "from " + run_dir_.checkpoint(state_.step).string(),
+                          std::nullopt, std::nullopt, parts.read_time_s);
     }
     if (parts.start) announce(*parts.start);
   }

@@ -44,6 +44,7 @@ struct TrainerParts {
   std::shared_ptr<Model> model;  // on `device`; rank 0's counts, the others get it
   // Where to go on, the same on all ranks; its model is in `model` already, and it belongs to this run.
   std::optional<Checkpoint> checkpoint;
+  std::optional<double> read_time_s;  // of that, on rank 0
   // Otherwise, with --init-from: the step, optimizer state, learning rate and random states that it has; its
   // weights are in `model` already.
   std::optional<TrainState> start;

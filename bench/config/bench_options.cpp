@@ -243,9 +243,9 @@ void check_contradictions(const StepConfig& config) {
     throw std::invalid_argument(std::string(option) + " with --device " + config.device +
                                 ": it is of the CPU; leave one of them out");
   }
-  if (split_list(config.contenders).empty()) {
+  if (split_list(config.contenders).empty() && config.replay.empty()) {
     throw std::invalid_argument(
-        "--contenders: at least one of alone, local, averaged, sharded, captured is needed");
+        "--contenders: at least one of alone, local, averaged, sharded, captured is needed, or --replay");
   }
   if (config.contenders.find("captured") != std::string::npos && config.device == "cpu") {
     throw std::invalid_argument(

@@ -46,13 +46,28 @@ LinkModel hierarchical_all_reduce(const LinkModel& within, const LinkModel& hop,
   return {within.latency_s + between.latency_s, within.s_per_byte + between.s_per_byte};
 }
 
-LinkModel on_shared_cores(const LinkModel& ring, const LinkModel& cpu, int measured_ranks, int ranks,
-                          int cores) {
+namespace {
+
+// No all-reduce of `ranks` is quicker.
+LinkModel bound_of(const SharedCores& measured, int ranks) {
+  const LinkModel wire = ring_all_reduce({0.0, measured.wire_s_per_byte}, ranks);
   // Messages of all ranks: p * 2(p-1). Their bytes: 2(p-1) * n.
-  const double bytes = static_cast<double>(ranks - 1) / (measured_ranks - 1);
-  const double messages = bytes * ranks / measured_ranks;
-  return {std::max(ring.latency_s, cpu.latency_s * messages / cores),
-          std::max(ring.s_per_byte, cpu.s_per_byte * bytes / cores)};
+  const double bytes = static_cast<double>(ranks - 1) / (measured.ranks - 1);
+  const double messages = bytes * ranks / measured.ranks;
+  const double turns = (ranks + measured.cores - 1) / measured.cores;
+  return {std::max(wire.latency_s, measured.cpu.latency_s * messages / ranks * turns),
+          std::max(wire.s_per_byte, measured.cpu.s_per_byte * bytes / ranks * turns)};
+}
+
+}  // namespace
+
+LinkModel on_shared_cores(const SharedCores& measured, int ranks) {
+  const LinkModel there = bound_of(measured, measured.ranks);
+  const LinkModel beyond = {std::max(0.0, measured.all_reduce.latency_s - there.latency_s),
+                            std::max(0.0, measured.all_reduce.s_per_byte - there.s_per_byte)};
+  const LinkModel waiting = ring_all_reduce(hop_of(beyond, measured.ranks), ranks);
+  const LinkModel here = bound_of(measured, ranks);
+  return {here.latency_s + waiting.latency_s, here.s_per_byte + waiting.s_per_byte};
 }
 
 LinkModel shared_memory_all_reduce(const LinkModel& measured, int measured_ranks, int ranks, int cores) {

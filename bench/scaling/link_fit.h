@@ -45,11 +45,20 @@ LinkModel ring_all_reduce(const LinkModel& hop, int ranks);
 LinkModel hierarchical_all_reduce(const LinkModel& within, const LinkModel& hop, int ranks,
                                   int ranks_per_host);
 
-// What hosts that are namespaces of one machine take instead: their rings share its cores, and no ring is
-// done before its work is. `cpu` is the CPU time of all ranks together, as measured with `measured_ranks`;
-// in proportion to the messages of all ranks it grows to that of `ranks`.
-LinkModel on_shared_cores(const LinkModel& ring, const LinkModel& cpu, int measured_ranks, int ranks,
-                          int cores);
+// An all-reduce as measured with some ranks of this machine, and what bounds it.
+struct SharedCores {
+  LinkModel all_reduce;
+  LinkModel cpu;                 // CPU time of all ranks together
+  double wire_s_per_byte = 0.0;  // of one message, at the rate that the wire was given; 0: none was
+  int ranks = 2;
+  int cores = 1;
+};
+
+// What hosts that are namespaces of one machine take, whose rings share its cores. No ring is done before its
+// bytes have passed the wire nor before its work is done, which grows with the messages and bytes of all
+// ranks and is done in turns, since a round waits for the last rank: three ranks on two cores take as long as
+// four. What was measured beyond both (waking, waiting) grows as a ring's messages do.
+LinkModel on_shared_cores(const SharedCores& measured, int ranks);
 
 // Ranks that read each other's memory: the all-reduce of `measured_ranks`, which others take as well while
 // there is a core for each rank; then they take turns.

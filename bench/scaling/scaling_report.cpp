@@ -80,6 +80,7 @@ Json finding_json(const StepFinding& step) {
           {"ranks", step.ranks},
           {"fitted_at", step.fitted_at},
           {"predicted_s", step.predicted_s},
+          {"replaying_s", step.replaying_s},
           {"straggling_s", step.straggling_s},
           {"predicted_buckets", buckets_json(step.predicted_buckets)},
           {"replayed_s", step.replayed_s},

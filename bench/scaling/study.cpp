@@ -101,6 +101,14 @@ const StepMeasurement* Study::find_step(const std::string& link, int ranks,
   return found == steps.end() ? nullptr : &*found;
 }
 
+std::optional<double> Study::lone_replay_s(const std::string& workload, std::int64_t batch_size) const {
+  for (const StepMeasurement& step : lone_replays) {
+    if (step.workload != workload || step.batch_size != batch_size) continue;
+    if (const ContenderStep* replayed = step.find(kReplayed)) return replayed->time_s.median;
+  }
+  return std::nullopt;
+}
+
 const StepProfile* Study::find_profile(const std::string& workload, std::int64_t batch_size) const {
   const auto found = std::find_if(profiles.begin(), profiles.end(), [&](const StepProfile& profile) {
     return profile.workload == workload && profile.batch_size == batch_size;
@@ -180,8 +188,10 @@ Study StudyFolder::read(const std::vector<StudyTask>& tasks,
       const Json json = read_json(file);
       if (task.part == StudyPart::kAllReduce) study.links.push_back(link_measurement(task, json));
       if (task.part == StudyPart::kPeers) study.peers.push_back(link_measurement(task, json));
-      if (task.part == StudyPart::kAlone || task.part == StudyPart::kStep)
-        study.steps.push_back(step_measurement(task, json));
+      if (task.part == StudyPart::kAlone || task.part == StudyPart::kStep) {
+        const bool lone_replay = task.part == StudyPart::kStep && task.link.empty();
+        (lone_replay ? study.lone_replays : study.steps).push_back(step_measurement(task, json));
+      }
       if (task.part == StudyPart::kAlone) {
         study.profiles.push_back(read_step_profile(profile_file(task)));
         study.profiles.back().workload = task.workload;  // a model with sizes of its own has another name

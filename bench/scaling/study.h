@@ -59,10 +59,13 @@ struct Study {
   std::vector<LinkMeasurement> links;       // all-reduces, ours with the raw stream
   std::vector<LinkMeasurement> peers;       // all-reduces beside Gloo and MPI
   std::vector<StepMeasurement> steps;
+  std::vector<StepMeasurement> lone_replays;  // on one rank
   std::vector<StepProfile> profiles;
   std::vector<std::string> missing;  // "all-reduce over 1gbit, 2 ranks: why"
 
   const StepMeasurement* find_step(const std::string& link, int ranks, const std::string& workload) const;
+  // Seconds; none if that was not measured.
+  std::optional<double> lone_replay_s(const std::string& workload, std::int64_t batch_size) const;
   const StepProfile* find_profile(const std::string& workload, std::int64_t batch_size) const;
 };
 

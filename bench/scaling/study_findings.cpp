@@ -101,7 +101,9 @@ class Reckoner {
         predict_step(*profile, all_reduce_here(*base, step.ranks), exchange_over(step.link));
     if (step.ranks > base->ranks)
       finding.straggling_s = straggling_s(mean_delay_of(*base, step.workload), step.ranks);
-    finding.predicted_s = predicted.step_s + finding.straggling_s;
+    finding.replaying_s = replaying_s(*profile, step.ranks);
+    const double computed_s = predicted.step_s + finding.straggling_s;
+    finding.predicted_s = computed_s + finding.replaying_s;
     finding.predicted_buckets = predicted.buckets;
     finding.replayed_s = replayed->time_s.median;
     finding.error = finding.predicted_s / finding.replayed_s - 1.0;
@@ -122,8 +124,15 @@ class Reckoner {
     }
     const StepProfile* whole = whole_profile(step.workload);
     if (whole != nullptr)
-      finding.predicted_efficiency = efficiency_of(whole->step_s(), finding.predicted_s, step.ranks, strong_);
+      finding.predicted_efficiency = efficiency_of(whole->step_s(), computed_s, step.ranks, strong_);
     findings_.steps.push_back(std::move(finding));
+  }
+
+  // Work, and so shared by the cores there are. 0 where it was not measured.
+  double replaying_s(const StepProfile& profile, int ranks) const {
+    const auto alone_s = study_.lone_replay_s(profile.workload, profile.batch_size);
+    const double turns = std::max(1.0, static_cast<double>(ranks) / study_.machine.cores);
+    return alone_s ? std::max(0.0, *alone_s - profile.step_s()) * turns : 0.0;
   }
 
   // What ranks lose by waiting for each other, from the step of the fewest: what is measured there beyond the
@@ -136,7 +145,8 @@ class Reckoner {
     if (profile == nullptr || replayed == nullptr) return 0.0;
     const StepPrediction model =
         predict_step(*profile, all_reduce_here(base, base.ranks), exchange_over(base.link));
-    return mean_delay_s(replayed->time_s.median - model.step_s, base.ranks);
+    return mean_delay_s(replayed->time_s.median - replaying_s(*profile, base.ranks) - model.step_s,
+                        base.ranks);
   }
 
   // Of this machine, whose cores all ranks of the study share.
@@ -144,9 +154,14 @@ class Reckoner {
     const int cores = study_.machine.cores;
     if (base.link == kSharedMemoryLink)
       return shared_memory_all_reduce(base.fit.all_reduce, base.ranks, ranks, cores);
-    const LinkModel ring = ring_all_reduce(hop_of(base.fit.all_reduce, base.ranks), ranks);
-    return base.cpu && ranks != base.ranks ? on_shared_cores(ring, *base.cpu, base.ranks, ranks, cores)
-                                           : ring;
+    if (!base.cpu) return ring_all_reduce(hop_of(base.fit.all_reduce, base.ranks), ranks);
+    const double gb_per_s = base.nominal_gbit_per_s / 8.0;
+    return on_shared_cores({.all_reduce = base.fit.all_reduce,
+                            .cpu = *base.cpu,
+                            .wire_s_per_byte = gb_per_s > 0.0 ? 1e-9 / gb_per_s : 0.0,
+                            .ranks = base.ranks,
+                            .cores = cores},
+                           ranks);
   }
 
   const StepProfile* whole_profile(const std::string& name) const {

@@ -29,13 +29,14 @@ struct StepFinding {
   int ranks = 2;
   int fitted_at = 2;  // ranks whose all-reduces the prediction is from
   double predicted_s = 0.0;
+  double replaying_s = 0.0;   // part of predicted_s: what one rank's replay takes beyond what it replays
   double straggling_s = 0.0;  // part of predicted_s; with more ranks than fitted_at, whose step it is from
   std::vector<BucketSpan> predicted_buckets = {};
   double replayed_s = 0.0;                // measured, compute slept
   double error = 0.0;                     // predicted / replayed - 1
   std::optional<Spread> computed_s = {};  // measured, computed for real
   double efficiency = 0.0;                // of computed_s, against one rank; 0 without it
-  double predicted_efficiency = 0.0;      // of predicted_s against the profile
+  double predicted_efficiency = 0.0;      // of predicted_s without replaying_s, against the profile
   std::optional<Spread> pytorch_s = {};
   double pytorch_efficiency = 0.0;  // against its own step on one rank
   bool oversubscribed = false;      // more ranks than cores

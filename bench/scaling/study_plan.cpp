@@ -46,11 +46,13 @@ class Planner {
     return {"--wire", link, "--nnodes", std::to_string(ranks)};
   }
 
-  void add(StudyTask task, const std::vector<std::string>& more) {
-    const auto where = place(task.link, task.ranks);
-    task.arguments.insert(task.arguments.end(), where.begin(), where.end());
-    task.arguments.insert(task.arguments.end(), more.begin(), more.end());
-    task.arguments.insert(task.arguments.end(), {"--timeout", std::to_string(config_.timeout_s)});
+  void add(StudyTask task, std::initializer_list<std::vector<std::string>> more) {
+    const auto append = [&](const std::vector<std::string>& options) {
+      task.arguments.insert(task.arguments.end(), options.begin(), options.end());
+    };
+    append(place(task.link, task.ranks));
+    for (const std::vector<std::string>& options : more) append(options);
+    append({"--timeout", std::to_string(config_.timeout_s)});
     tasks_.push_back(std::move(task));
   }
 
@@ -75,9 +77,13 @@ class Planner {
                 std::to_string(workload.vocabulary_size)});
       }
     }
-    if (peers_) append({"--compare", "pytorch-ddp"});
-    if (peers_ && !config_.python.empty()) append({"--python", config_.python});
     return options;
+  }
+
+  std::vector<std::string> peer_options() const {
+    if (!peers_) return {};
+    if (config_.python.empty()) return {"--compare", "pytorch-ddp"};
+    return {"--compare", "pytorch-ddp", "--python", config_.python};
   }
 
   static std::string profile_of(const Workload& workload, std::int64_t batch) {
@@ -89,15 +95,21 @@ class Planner {
     const bool known = std::any_of(tasks_.begin(), tasks_.end(),
                                    [&](const StudyTask& task) { return task.profile == profile; });
     if (known) return;
-    auto options = step_options(workload, batch);
-    options.insert(options.end(), {"--contenders", "local,averaged"});
     add({.part = StudyPart::kAlone,
          .name = "alone-" + workload.name + "-batch-" + std::to_string(batch),
          .workload = workload.name,
          .batch_size = batch,
          .arguments = {"step"},
          .profile = profile},
-        options);
+        {step_options(workload, batch), peer_options(), {"--contenders", "local,averaged"}});
+    // What the sleeping itself takes beyond the profile, which is nobody's communication.
+    add({.part = StudyPart::kStep,
+         .name = "replayed-" + workload.name + "-batch-" + std::to_string(batch),
+         .workload = workload.name,
+         .batch_size = batch,
+         .arguments = {"step"},
+         .profile = profile},
+        {step_options(workload, batch), {"--contenders", ""}});
   }
 
   void all_reduces(const std::string& link, int ranks) {
@@ -111,21 +123,19 @@ class Planner {
          .link = link,
          .ranks = ranks,
          .arguments = {"all-reduce"}},
-        options);
+        {options});
     if (!peers_) return;
     add({.part = StudyPart::kPeers,
          .name = "peers-" + suffix,
          .link = link,
          .ranks = ranks,
          .arguments = {"all-reduce"}},
-        {"-b", "1M", "-e", config_.max_bytes, "-f", "16", "-w", "1", "-n", iters, "--compare", "gloo,mpi"});
+        {{"-b", "1M", "-e", config_.max_bytes, "-f", "16", "-w", "1", "-n", iters, "--compare", "gloo,mpi"}});
   }
 
   void step(const std::string& link, int ranks, const Workload& workload) {
     const std::int64_t batch = batch_size(workload, ranks);
-    auto options = step_options(workload, batch);
-    options.insert(options.end(),
-                   {"--contenders", link == kSharedMemoryLink ? "averaged,sharded" : "averaged"});
+    const std::string contenders = link == kSharedMemoryLink ? "averaged,sharded" : "averaged";
     add({.part = StudyPart::kStep,
          .name = "step-" + link + "-" + std::to_string(ranks) + "-" + workload.name,
          .link = link,
@@ -134,7 +144,7 @@ class Planner {
          .batch_size = batch,
          .arguments = {"step"},
          .profile = profile_of(workload, batch)},
-        options);
+        {step_options(workload, batch), peer_options(), {"--contenders", contenders}});
   }
 
   const ScalingConfig& config_;
@@ -155,7 +165,7 @@ std::string StudyTask::title() const {
     case StudyPart::kPeers:
       return "all-reduce beside Gloo and MPI" + where;
     case StudyPart::kStep:
-      return workload + where;
+      return workload + (link.empty() ? " replayed on one rank, batch " + std::to_string(batch_size) : where);
   }
   return {};
 }

@@ -12,13 +12,13 @@ enum class StudyPart {
   kAlone,      // the step on one rank, and its profile
   kAllReduce,  // ours, and on a wire the raw TCP stream beside it
   kPeers,      // ours beside Gloo and MPI, where peers are asked for
-  kStep,       // the step on several ranks, computed and replayed
+  kStep,       // the step on several ranks, computed and replayed; on one rank, with no link, replayed
 };
 
 struct StudyTask {
   StudyPart part = StudyPart::kAlone;
   std::string name;       // of its files: "step-10gbit-2-resnet18"
-  std::string link = {};  // empty for kAlone
+  std::string link = {};  // empty for one rank
   int ranks = 1;
   std::string workload = {};           // empty for all-reduces
   std::int64_t batch_size = 0;         // samples per rank; of a step

@@ -50,7 +50,8 @@ std::string links_table(const Findings& findings) {
 
 std::string steps_table(const Findings& findings, const ScalingConfig& config) {
   std::string text = "\nSteps, ms (" + config.mode +
-                     " scaling; predicted from the all-reduces and, for more ranks, the step of the fewest; "
+                     " scaling; predicted from one rank's step, the all-reduces and, for more ranks, the "
+                     "step of the fewest; "
                      "replayed: compute slept)\n" +
                      line("  %-12s %-14s %5s %10s %10s %8s %10s %10s %10s", "workload", "link", "ranks",
                           "predicted", "replayed", "error", "computed", "efficiency", "PyTorch's");

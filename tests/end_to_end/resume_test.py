@@ -66,6 +66,9 @@ class ResumeTest(RunTest):
         parts = {r["step"]: r["loss"] for r in records(self.folder / "parts", "train")}
         self.assertEqual({step: parts[step] for step in whole}, whole)
         self.assertEqual([r["step"] for r in records(self.folder / "parts", "start")], [0, 1, 7, 30])
+        resumed = [r for r in records(self.folder / "parts", "event") if r["event"] == "resume"]
+        self.assertEqual([r["step"] for r in resumed], [1, 7, 30])
+        self.assertTrue(all(0 < r["read_time_s"] < 10 for r in resumed), resumed)
 
     def test_batch_norm_statistics_continue_too(self):
         options = ["--model", "resnet18", "--data", "synthetic", "--synthetic-samples", "50", "--batch-size", "4", "--max-epochs", "2"]

@@ -48,6 +48,7 @@ class ScalingTest(RunTest):
         self.assertLess(measured["network"]["sent_bytes"]["wire0"], 1.2 * rings + 1e6)
         self.assertLess(measured["network"]["sent_bytes"]["lo"], 0.1 * rings)
         for finding in data["findings"]:
+            self.assertGreater(finding["replaying_s"], 0)
             self.assertGreater(finding["predicted_s"], 0)
             self.assertLess(abs(finding["error"]), 1.0, finding)
         self.assertEqual(data["epochs"][-1]["rows"][-1]["ranks"], 64)
@@ -59,7 +60,7 @@ class ScalingTest(RunTest):
         again = scaling(folder, *options)
         self.assertEqual(again.returncode, 0, again.stdout + again.stderr)
         self.assertNotRegex(again.stdout, r"\[ *\d+/")  # nothing was measured anew
-        self.assertIn("5 of 5 measurements are there already", again.stderr)
+        self.assertIn("6 of 6 measurements are there already", again.stderr)
 
         # Without what makes wires the rest is measured, here: is there already.
         tools = self.folder / "tools"
@@ -71,7 +72,7 @@ class ScalingTest(RunTest):
         self.assertIn("Operation not permitted", poor.stderr)
         self.assertIn("it takes root", poor.stderr)
         self.assertIn("all-reduce over 2gbit, 2 ranks: network namespaces", poor.stdout)
-        self.assertIn("3 of 5 measurements are there already", poor.stderr)
+        self.assertIn("4 of 6 measurements are there already", poor.stderr)
 
         file = folder / "measurements" / "all-reduce-1gbit-2.json"
         measured["machine"]["cpu"] = "Another CPU"

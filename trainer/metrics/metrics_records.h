@@ -76,10 +76,11 @@ struct EvalRecord {
 struct EventRecord {
   std::string event;  // "checkpoint", "resume", "restart", "first_step", "stop"
   std::int64_t step = 0;
-  std::optional<double> save_time_s;     // checkpoint: how long training stood still for it
-  std::optional<double> write_time_s;    // checkpoint: how long it then took to bring it to the disk
-  std::optional<double> since_launch_s;  // first_step: from the start of the command to the end of that step
-  std::string detail;                    // for people; left out if empty
+  std::optional<double> save_time_s = {};     // checkpoint: how long training stood still for it
+  std::optional<double> write_time_s = {};    // checkpoint: how long it then took to bring it to the disk
+  std::optional<double> read_time_s = {};     // resume: how long rank 0 took to read the checkpoint
+  std::optional<double> since_launch_s = {};  // first_step: from the start of the command to that step's end
+  std::string detail = {};                    // for people; left out if empty
   double elapsed_s = 0.0;
   // first_step after a restart: from the failure to the end of that step.
   std::optional<double> since_failure_s = {};

@@ -173,6 +173,7 @@ void MetricsWriter::write(const EventRecord& record) {
   line["step"] = record.step;
   put_number(line, "save_time_s", record.save_time_s);
   put_number(line, "write_time_s", record.write_time_s);
+  put_number(line, "read_time_s", record.read_time_s);
   put_number(line, "since_launch_s", record.since_launch_s);
   put_number(line, "since_failure_s", record.since_failure_s);
   if (!record.detail.empty()) line["detail"] = record.detail;

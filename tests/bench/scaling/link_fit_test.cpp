@@ -62,16 +62,31 @@ TEST(HierarchicalAllReduce, WithinAHostTheWireIsNotUsed) {
   EXPECT_THROW(hierarchical_all_reduce({0, 0}, {0, 0}, 12, 8), std::invalid_argument);
 }
 
-// Two ranks spent 1 ms and 1 ns a byte of CPU time. Four ranks on two cores: six times the messages (4 * 6
-// for 2 * 2), three times the bytes, by two cores at once.
+// Two ranks took 1 ms and 1 ns a byte, of which half was their own work. Four ranks on two cores: six times
+// the messages (4 * 6 for 2 * 2) and three times the bytes, by two cores at once; to that comes the other
+// half, three times the messages of each and 3/2 of the bytes.
 TEST(OnSharedCores, NoRingIsDoneBeforeItsWork) {
-  const LinkModel busy = on_shared_cores({1e-3, 1e-9}, {1e-3, 1e-9}, 2, 4, 2);
-  EXPECT_NEAR(busy.latency_s, 3e-3, 1e-15);
-  EXPECT_NEAR(busy.s_per_byte, 1.5e-9, 1e-20);
-  // A slow wire leaves the cores idle.
-  const LinkModel idle = on_shared_cores({1e-2, 1e-8}, {1e-3, 1e-9}, 2, 4, 2);
-  EXPECT_EQ(idle.latency_s, 1e-2);
-  EXPECT_EQ(idle.s_per_byte, 1e-8);
+  const SharedCores measured{.all_reduce = {1e-3, 1e-9}, .cpu = {1e-3, 1e-9}, .ranks = 2, .cores = 2};
+  const LinkModel four = on_shared_cores(measured, 4);
+  EXPECT_NEAR(four.latency_s, 3e-3 + 1.5e-3, 1e-15);
+  EXPECT_NEAR(four.s_per_byte, 1.5e-9 + 0.75e-9, 1e-20);
+  const LinkModel two = on_shared_cores(measured, 2);
+  EXPECT_NEAR(two.latency_s, 1e-3, 1e-15);
+  EXPECT_NEAR(two.s_per_byte, 1e-9, 1e-20);
+}
+
+// Three times the messages of two, a third for each rank, in two turns; and twice the waiting.
+TEST(OnSharedCores, RoundsOfThreeRanksTakeTheTurnsOfFour) {
+  const SharedCores measured{.all_reduce = {1e-3, 1e-9}, .cpu = {1e-3, 1e-9}, .ranks = 2, .cores = 2};
+  EXPECT_NEAR(on_shared_cores(measured, 3).latency_s, 2e-3 + 1e-3, 1e-15);
+}
+
+TEST(OnSharedCores, ASlowWireLeavesTheCoresIdle) {
+  const SharedCores measured{
+      .all_reduce = {1e-3, 1.1e-8}, .cpu = {1e-4, 1e-9}, .wire_s_per_byte = 1e-8, .ranks = 2, .cores = 2};
+  const LinkModel four = on_shared_cores(measured, 4);
+  EXPECT_NEAR(four.s_per_byte, 1.5e-8 + 0.15e-8, 1e-18);
+  EXPECT_NEAR(four.latency_s, 3e-4 + 3 * 0.95e-3, 1e-15);
 }
 
 TEST(SharedMemoryAllReduce, RanksTakeTurnsWhereCoresAreFewer) {

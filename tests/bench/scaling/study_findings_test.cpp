@@ -58,6 +58,29 @@ TEST(Findings, WhatTwoRanksWaitForEachOtherGrowsWithTheirNumber) {
   EXPECT_NEAR(findings.epochs[0].rows[2].step_s, 11.5e-3 + 4e-3 * 13 / 12, 1e-12);
 }
 
+// A replay that takes 1 ms more than its 10 ms on one rank does so on each core; the epoch is one of real
+// steps.
+TEST(Findings, WhatReplayingTakesIsNoCommunication) {
+  Study study = small_study();
+  study.lone_replays.push_back({"",
+                                1,
+                                study.profiles[0].workload,
+                                study.profiles[0].batch_size,
+                                {{"replayed", {11e-3, 11e-3, 11e-3}}}});
+  for (StepMeasurement& step : study.steps) {
+    for (ContenderStep& contender : step.contenders) {
+      if (step.ranks == 2 && contender.contender == "replayed") contender.time_s.median = 12e-3;
+    }
+  }
+  const Findings findings = findings_of(study, a_config(), {});
+  EXPECT_NEAR(findings.steps[0].predicted_s, 12e-3, 1e-12);
+  EXPECT_NEAR(findings.steps[0].predicted_efficiency, 10.0 / 11.0, 1e-9);
+  EXPECT_NEAR(findings.steps[1].replaying_s, 2e-3, 1e-12);  // two turns on two cores
+  EXPECT_NEAR(findings.steps[1].straggling_s, 0.0, 1e-12);
+  EXPECT_NEAR(findings.steps[1].predicted_s, 13.5e-3, 1e-12);
+  EXPECT_NEAR(findings.epochs[0].rows[2].step_s, 11.5e-3, 1e-12);
+}
+
 // 2 ns of CPU time a byte for two ranks are three times that for four, on two cores 3 ns.
 TEST(Findings, HostsOfOneMachineShareItsCores) {
   Study study = small_study();

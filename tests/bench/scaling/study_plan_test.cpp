@@ -26,11 +26,14 @@ const StudyTask& task(const std::vector<StudyTask>& tasks, const std::string& na
 TEST(PlanStudy, EveryLinkAtEveryNumberOfRanksAfterOneRankAlone) {
   const auto tasks = plan_study(
       parse_scaling_command({"--ranks", "4,2", "--links", "shared-memory,1gbit", "--model", "mlp"}));
-  EXPECT_THAT(
-      names(tasks),
-      ElementsAre("alone-mlp-512-batch-64", "all-reduce-shared-memory-2", "step-shared-memory-2-mlp-512",
-                  "all-reduce-shared-memory-4", "step-shared-memory-4-mlp-512", "all-reduce-1gbit-2",
-                  "step-1gbit-2-mlp-512", "all-reduce-1gbit-4", "step-1gbit-4-mlp-512"));
+  EXPECT_THAT(names(tasks),
+              ElementsAre("alone-mlp-512-batch-64", "replayed-mlp-512-batch-64", "all-reduce-shared-memory-2",
+                          "step-shared-memory-2-mlp-512", "all-reduce-shared-memory-4",
+                          "step-shared-memory-4-mlp-512", "all-reduce-1gbit-2", "step-1gbit-2-mlp-512",
+                          "all-reduce-1gbit-4", "step-1gbit-4-mlp-512"));
+  const StudyTask& lone = task(tasks, "replayed-mlp-512-batch-64");
+  EXPECT_EQ(lone.profile, task(tasks, "alone-mlp-512-batch-64").profile);
+  EXPECT_EQ(lone.title(), "mlp-512 replayed on one rank, batch 64");
   EXPECT_THAT(task(tasks, "step-1gbit-4-mlp-512").identity(), HasSubstr("--wire 1gbit --nnodes 4"));
   EXPECT_THAT(task(tasks, "step-1gbit-4-mlp-512").identity(), HasSubstr("--workload mlp-512"));
   EXPECT_THAT(task(tasks, "step-1gbit-4-mlp-512").identity(), HasSubstr("--warmup-rounds 0 --steps 10"));
@@ -61,6 +64,7 @@ TEST(PlanStudy, StrongScalingSharesTheBatchOut) {
 TEST(PlanStudy, PeersAreMeasuredWhereTheyAreAskedFor) {
   const auto with = plan_study(parse_scaling_command({"--compare", "pytorch", "--python", "/opt/python"}));
   EXPECT_THAT(names(with), Contains("peers-1gbit-2"));
+  EXPECT_THAT(task(with, "replayed-resnet18-batch-16").identity(), Not(HasSubstr("pytorch")));
   EXPECT_THAT(task(with, "step-1gbit-2-resnet18").identity(),
               HasSubstr("--compare pytorch-ddp --python /opt/python"));
   const auto without = plan_study(parse_scaling_command({}));

@@ -163,26 +163,16 @@ TEST_F(MetricsWriterTest, WritesEvaluationsEventsAndTheEnd) {
                            .samples = 10000,
                            .eval_time_s = 1.5,
                            .elapsed_s = 60.0});
-  metrics.write(EventRecord{.event = "checkpoint",
-                            .step = 938,
-                            .save_time_s = 0.25,
-                            .write_time_s = 1.5,
-                            .since_launch_s = {},
-                            .detail = "",
-                            .elapsed_s = 61.0});
-  metrics.write(EventRecord{.event = "stop",
-                            .step = 940,
-                            .save_time_s = {},
-                            .write_time_s = {},
-                            .since_launch_s = {},
-                            .detail = "a\nb\xff",
-                            .elapsed_s = 62.0});
+  metrics.write(EventRecord{
+      .event = "checkpoint", .step = 938, .save_time_s = 0.25, .write_time_s = 1.5, .elapsed_s = 61.0});
+  metrics.write(EventRecord{.event = "resume", .step = 938, .read_time_s = 0.75, .elapsed_s = 61.5});
+  metrics.write(EventRecord{.event = "stop", .step = 940, .detail = "a\nb\xff", .elapsed_s = 62.0});
   EndRecord end;
   end.reason = "finished";
   end.test_accuracy = 0.8912;
   metrics.write(end);
   const auto written = lines();
-  ASSERT_EQ(written.size(), 4u);
+  ASSERT_EQ(written.size(), 5u);
   EXPECT_EQ(written[0]["kind"], "eval");
   EXPECT_EQ(written[0]["accuracy"], 0.8912);
   EXPECT_EQ(written[0]["samples"], 10000);
@@ -192,13 +182,15 @@ TEST_F(MetricsWriterTest, WritesEvaluationsEventsAndTheEnd) {
   EXPECT_EQ(written[1]["save_time_s"], 0.25);
   EXPECT_EQ(written[1]["write_time_s"], 1.5);
   EXPECT_FALSE(written[1].contains("detail"));
-  EXPECT_FALSE(written[2].contains("save_time_s"));
-  EXPECT_EQ(written[2]["detail"], "a\nb\xef\xbf\xbd");
-  EXPECT_EQ(written[3]["kind"], "end");
-  EXPECT_EQ(written[3]["reason"], "finished");
-  EXPECT_EQ(written[3]["exit_code"], 0);
-  EXPECT_EQ(written[3]["test_accuracy"], 0.8912);
-  EXPECT_FALSE(written[3].contains("train_loss"));
+  EXPECT_FALSE(written[1].contains("read_time_s"));
+  EXPECT_EQ(written[2]["read_time_s"], 0.75);
+  EXPECT_FALSE(written[3].contains("save_time_s"));
+  EXPECT_EQ(written[3]["detail"], "a\nb\xef\xbf\xbd");
+  EXPECT_EQ(written[4]["kind"], "end");
+  EXPECT_EQ(written[4]["reason"], "finished");
+  EXPECT_EQ(written[4]["exit_code"], 0);
+  EXPECT_EQ(written[4]["test_accuracy"], 0.8912);
+  EXPECT_FALSE(written[4].contains("train_loss"));
 }
 
 TEST_F(MetricsWriterTest, CountsAttemptsAndRepairsATornLine) {
@@ -267,22 +259,11 @@ TEST_F(MetricsWriterTest, TellsTheNextAttemptWhatItNeeds) {
 TEST_F(MetricsWriterTest, TellsOfTheLastCheckpoint) {
   EXPECT_EQ(last_metrics_checkpoint(file_), std::nullopt);
   MetricsWriter metrics = writer();
-  metrics.write(EventRecord{.event = "first_step",
-                            .step = 1,
-                            .save_time_s = {},
-                            .write_time_s = {},
-                            .since_launch_s = 0.5,
-                            .detail = "",
-                            .elapsed_s = 1.0});
+  metrics.write(EventRecord{.event = "first_step", .step = 1, .since_launch_s = 0.5, .elapsed_s = 1.0});
   EXPECT_EQ(last_metrics_checkpoint(file_), std::nullopt);
   for (const std::int64_t step : {20, 10}) {
-    metrics.write(EventRecord{.event = "checkpoint",
-                              .step = step,
-                              .save_time_s = 0.1,
-                              .write_time_s = 0.2,
-                              .since_launch_s = {},
-                              .detail = "",
-                              .elapsed_s = 1.0});
+    metrics.write(EventRecord{
+        .event = "checkpoint", .step = step, .save_time_s = 0.1, .write_time_s = 0.2, .elapsed_s = 1.0});
   }
   EXPECT_EQ(last_metrics_checkpoint(file_), 20);
   write_text(file_, read_text(file_) +
