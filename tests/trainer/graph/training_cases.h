@@ -142,6 +142,7 @@ inline Result train(Run run, const std::filesystem::path& folder) {
                      .data = {run.data ? run.data : make(Split::kTrain), make(Split::kTest)},
                      .model = std::make_shared<SmallModel>(run.dropout),
                      .checkpoint = {},
+                     .read_time_s = {},
                      .start = {},
                      .run_dir = run_dir,
                      .terminal_columns = 0,
