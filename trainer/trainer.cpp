@@ -113,8 +113,10 @@ void Trainer::make_tracer() {
 // Elsewhere the parameters have to travel once more, so it has to be asked for.
 void Trainer::make_optimizer(bool captured) {
   OptimizerOptions options = optimizer_options(config_, *schedule_);
+  // A GPU's is rounded to float32, so that a rate that never changes is better left what it is. Steps that
+  // are done eagerly because they cannot be captured have the bits of those that are.
   options.lr_on_device =
-      captured || device_.is_cuda();  // there always, so that captured or not the bits are the same
+      schedule_->changes() && (captured || (device_.is_cuda() && config_.cuda_graph != "off"));
   const bool pays = ddp_->reducer().shares_memory() && communicator_->world_size() > 1 &&
                     !(options.fused && device_.is_cpu());
   if (config_.shard_optimizer == "on" || (config_.shard_optimizer == "auto" && pays)) {

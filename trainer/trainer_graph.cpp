@@ -26,10 +26,9 @@ void Trainer::make_graph(std::unique_ptr<StepRecording> recording) {
   const bool momentum_moves = schedule_->momentum().has_value();
   captures_update_ = fused && !momentum_moves && sharded_ == nullptr;
   if (!reporter_) return;
-  const std::string update =
-      captures_update_ ? "from gradients to update"
-      : momentum_moves ? "all but the update, whose momentum moves (--cycle-momentum)"
-                       : "all but the update, which is not fused";
+  const std::string update = captures_update_ ? "from gradients to update"
+                             : momentum_moves ? "all but the update, whose momentum moves (--cycle-momentum)"
+                                              : "all but the update, which is not fused";
   reporter_->say("steps are captured in a CUDA graph and replayed, " + update);
 }
 

@@ -78,7 +78,7 @@ struct TrainConfig {
   std::string matmul_precision = "highest";  // highest | high | medium, of float32 products
   std::string memory_format = "contiguous";  // contiguous | channels-last, of pictures and convolutions
   bool activation_checkpointing = false;     // blocks are computed again in the backward pass
-  std::string cuda_graph = "auto";           // auto | on | off: whole steps are captured and replayed
+  std::string cuda_graph = "off";            // off | auto | on: whole steps are captured and replayed
 
   // What it survives.
   std::string notices = "auto";  // auto | off | aws | gcp | azure | slurm: who says that a machine goes

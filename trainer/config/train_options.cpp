@@ -138,10 +138,9 @@ std::vector<Option<TrainConfig>> make_options() {
        "backward pass: less memory, more time, the same bits",
        true_or_false()},
       {"cuda-graph", kWhere, &C::cuda_graph, "WHEN",
-       "Capture a whole training step in a CUDA graph and replay it, with the same bits: on, off, or auto "
-       "(on a "
-       "GPU with nccl, unless something forbids it; docs/gpu.md)",
-       one_of({"auto", "on", "off"})},
+       "Capture a whole training step in a CUDA graph and replay it: off, auto (on a GPU with nccl, unless "
+       "something forbids it), or on; docs/gpu.md",
+       one_of({"off", "auto", "on"})},
       {"fused-optimizer", kOptimisation, &C::fused_optimizer, "NAME",
        "LibTorch's fused kernels for the update, with the bits of Python's fused=True: on, off, or auto (on "
        "a GPU)",

@@ -107,7 +107,7 @@ void ElementwiseOptimizer::set_lr(double lr) {
 }
 
 bool ElementwiseOptimizer::is_repeatable() const {
-  if (!lr_tensor_.defined()) return false;
+  if (!options_.fused) return false;
   return kinds_.empty() || std::all_of(remembered_.begin(), remembered_.end(),
                                        [](const Remembered& one) { return one.memory[0].defined(); });
 }

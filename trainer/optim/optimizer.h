@@ -48,9 +48,9 @@ class Optimizer {
   virtual void step_unless(const at::Tensor& found_inf);
   // Drops the gradients (sets them to none), as PyTorch does by default.
   virtual void zero_grad() = 0;
-  // Whether each step from now on queues the same work on the same memory and reads nothing on the host,
-  // whatever set_lr() does in between: it may be captured in a CUDA graph. set_momentum() has no effect on
-  // what was captured.
+  // Whether each step from now on queues the same work on the same memory and reads nothing on the host: it
+  // may be captured in a CUDA graph. What was captured follows set_lr() with lr_on_device only, and
+  // set_momentum() never.
   virtual bool is_repeatable() const { return false; }
   virtual std::string name() const = 0;
   virtual double lr() const = 0;

@@ -31,6 +31,7 @@ class CudaCapturedTraining : public ::testing::TestWithParam<testing::TrainingCa
     TrainConfig config = GetParam().config;
     config.device = "cuda";
     config.backend = "nccl";
+    config.cuda_graph = "auto";
     config.fused_optimizer = "auto";
     config.log_every_n_steps = log_every_n_steps;
     const TemporaryFolder folder;
