@@ -83,9 +83,11 @@ Rule integer_between(std::int64_t least, std::int64_t most) {
 }
 
 Rule number_above_zero(double most) {
+  constexpr double kWholeNumbers = 1e15;  // written as such; larger ones with an exponent
   const bool bounded = most < std::numeric_limits<double>::max();
-  return {bounded ? "a number above 0, at most " + std::to_string(static_cast<std::int64_t>(most))
-                  : "a number above 0",
+  const std::string upper =
+      most < kWholeNumbers ? std::to_string(static_cast<std::int64_t>(most)) : number_text(most);
+  return {bounded ? "a number above 0, at most " + upper : "a number above 0",
           [=](const OptionValue& value) {
             const auto* number = std::get_if<double>(&value);
             return number != nullptr && *number > 0 && *number <= most;  // false for NaN and infinity

@@ -95,7 +95,7 @@ TEST(CommandLine, RefusesEachBadValueNamingFlagValueAndRemedy) {
                                    {"backend", "rccl", "auto, nccl, shm, tcp, mpi, gloo"},
                                    {"precision", "64-true", "32-true, bf16-mixed, 16-mixed"},
                                    {"grad-scaler-init-scale", "0", "above 0"},
-                                   {"grad-scaler-init-scale", "1e39", "above 0"},
+                                   {"grad-scaler-init-scale", "1e39", "at most 3.4028234663852886e+38"},
                                    {"grad-scaler-growth-interval", "0", "from 1"},
                                    {"reduction-order", "ring", "auto, pytorch, tree, fast"},
                                    {"nccl-memory", "pinned", "auto, ordinary, registered"},
