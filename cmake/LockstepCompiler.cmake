@@ -33,7 +33,8 @@ if(LOCKSTEP_FUZZ)
     message(FATAL_ERROR "Lockstep: LOCKSTEP_FUZZ needs clang, for libFuzzer; configure with -DCMAKE_CXX_COMPILER=clang++ as well.")
   endif()
   target_compile_options(lockstep_compile_options INTERFACE
-    -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g1)
+    -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g1
+    -fsanitize-ignorelist=${PROJECT_SOURCE_DIR}/cmake/sanitizers/ubsan.ignore)
   target_link_options(lockstep_compile_options INTERFACE -fsanitize=address,undefined)
 endif()
 

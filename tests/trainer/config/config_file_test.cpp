@@ -110,6 +110,8 @@ TEST(ConfigFile, RefusesWhatIsNoToml) {
   expect_refused<DataError>([] { read("lr = \n"); }, {"c.toml:1"});
   expect_refused<DataError>([] { read("lr = 1\nlr = 2\n"); }, {"c.toml:2"});
   expect_refused<DataError>([] { read("\xff\xfe"); }, {"c.toml"});
+  expect_refused<DataError>([] { read("lr = 1\ntimeout = \u03dc000.5\n"); }, {"c.toml:2"});
+  expect_refused<DataError>([] { read("lr\u00e4 = 1\n"); }, {"c.toml:1"});
   expect_refused<DataError>([] { read("# " + std::string(1 << 20, 'x')); }, {"1 MiB"});
   expect_refused<DataError>([] { read("model = " + std::string(100000, '[')); }, {"c.toml"});
   TrainConfig config;
