@@ -10,6 +10,7 @@
 #include "trainer/optim/clip_grad.h"
 #include "trainer/start_up.h"
 #include "trainer/trainer.h"
+#include "trainer/update_options.h"
 
 namespace lockstep {
 

@@ -56,7 +56,7 @@ bool StepGraph::capture(const std::vector<StepInput>& inputs, const Work& work) 
   const std::int64_t sent_before = communicator_->bytes_sent();
   std::string mine;
   try {
-    recording_->capture([&] { work(inputs_); });
+    recording_->capture([this, work] { work(inputs_); });
   } catch (const CommError&) {
     throw;
   } catch (const std::exception& error) {

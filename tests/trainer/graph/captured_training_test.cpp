@@ -3,6 +3,7 @@
 // bits alone.
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "tests/comm/rank_threads.h"
 #include "tests/trainer/graph/repeating_recording.h"
