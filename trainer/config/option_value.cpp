@@ -87,8 +87,7 @@ Rule number_above_zero(double most) {
   const bool bounded = most < std::numeric_limits<double>::max();
   const std::string upper =
       most < kWholeNumbers ? std::to_string(static_cast<std::int64_t>(most)) : number_text(most);
-  return {bounded ? "a number above 0, at most " + upper : "a number above 0",
-          [=](const OptionValue& value) {
+  return {bounded ? "a number above 0, at most " + upper : "a number above 0", [=](const OptionValue& value) {
             const auto* number = std::get_if<double>(&value);
             return number != nullptr && *number > 0 && *number <= most;  // false for NaN and infinity
           }};

@@ -338,18 +338,19 @@ TEST_P(OptimizerAgainstPython, ALearningRateInATensorHasTheSameBits) {
   options.lr_on_device = true;
   const auto optimizer = create_optimizer(GetParam().optimizer, parameters, options);
   const auto other = make(others);
-  EXPECT_FALSE(optimizer->is_repeatable()) << "it has no memory yet";
-  for (int step = 1; step <= 4; ++step) {
+  for (int step = 1; step <= kSteps; ++step) {
     for (std::size_t i = 0; i < parameters.size(); ++i) {
-      const at::Tensor& grad = given.at(numbered(numbered("grad", step), static_cast<std::int64_t>(i)));
-      parameters[i].mutable_grad() = grad.clone();
-      others[i].mutable_grad() = grad.clone();
+      const auto grad = given.find(numbered(numbered("grad", step), static_cast<std::int64_t>(i)));
+      parameters[i].mutable_grad() = grad == given.end() ? at::Tensor() : grad->second.clone();
+      others[i].mutable_grad() = grad == given.end() ? at::Tensor() : grad->second.clone();
     }
     for (const auto* one : {&optimizer, &other}) {
       (*one)->set_lr(GetParam().options.lr / step);
       (*one)->step();
     }
-    EXPECT_EQ(optimizer->is_repeatable(), options.fused) << "all parameters have been updated";
+  }
+  if (!options.fused) {
+    EXPECT_FALSE(optimizer->is_repeatable()) << "the host computes with the rate";
   }
   for (std::size_t i = 0; i < parameters.size(); ++i) EXPECT_TRUE(same_bits(parameters[i], others[i])) << i;
 }
