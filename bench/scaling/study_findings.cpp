@@ -100,7 +100,7 @@ class Reckoner {
     const StepPrediction predicted =
         predict_step(*profile, all_reduce_here(*base, step.ranks), exchange_over(step.link));
     if (step.ranks > base->ranks)
-      finding.straggling_s = straggling_s(mean_delay_of(*base, step.workload), step.ranks);
+      finding.straggling_s = straggling_s(mean_delay_of(step.workload), step.ranks);
     finding.replaying_s = replaying_s(*profile, step.ranks);
     const double computed_s = predicted.step_s + finding.straggling_s;
     finding.predicted_s = computed_s + finding.replaying_s;
@@ -135,18 +135,29 @@ class Reckoner {
     return alone_s ? std::max(0.0, *alone_s - profile.step_s()) * turns : 0.0;
   }
 
-  // What ranks lose by waiting for each other, from the step of the fewest: what is measured there beyond the
-  // model. 0 where that was not measured.
-  double mean_delay_of(const LinkFinding& base, const std::string& workload) const {
+  // How late a rank is on average, from the steps of the fewest ranks: what was measured there beyond the
+  // model. Ranks are late by what they compute, whatever link they wait at: the median of the links leaves
+  // out what disturbed one of them. 0 where nothing was measured.
+  double mean_delay_of(const std::string& workload) const {
+    std::vector<double> delays;
+    for (const std::string& link : links_of(config_)) {
+      const LinkFinding* base = base_of(findings_.links, link);
+      const auto delay = base != nullptr ? mean_delay_at(*base, workload) : std::nullopt;
+      if (delay) delays.push_back(*delay);
+    }
+    return delays.empty() ? 0.0 : spread_of(delays).median;
+  }
+
+  std::optional<double> mean_delay_at(const LinkFinding& base, const std::string& workload) const {
     const StepMeasurement* step = study_.find_step(base.link, base.ranks, workload);
-    if (step == nullptr) return 0.0;
+    if (step == nullptr) return std::nullopt;
     const StepProfile* profile = study_.find_profile(workload, step->batch_size);
     const ContenderStep* replayed = step->find(kReplayed);
-    if (profile == nullptr || replayed == nullptr) return 0.0;
+    if (profile == nullptr || replayed == nullptr) return std::nullopt;
     const StepPrediction model =
         predict_step(*profile, all_reduce_here(base, base.ranks), exchange_over(base.link));
-    return mean_delay_s(replayed->time_s.median - replaying_s(*profile, base.ranks) - model.step_s,
-                        base.ranks);
+    const double waited_s = replayed->time_s.median - replaying_s(*profile, base.ranks) - model.step_s;
+    return mean_delay_s(waited_s, base.ranks);
   }
 
   // Of this machine, whose cores all ranks of the study share.
@@ -179,7 +190,7 @@ class Reckoner {
     const LinkFinding* memory = base_of(findings_.links, kSharedMemoryLink);
     if (memory != nullptr) question.within = memory->fit.all_reduce;
     question.exchange = exchange_over(link);
-    question.mean_delay_s = mean_delay_of(*base, workload.name);
+    question.mean_delay_s = mean_delay_of(workload.name);
     question.ranks_per_host = config_.ranks_per_host;
     // Nobody shares memory with more ranks than a host has.
     question.most_ranks =

@@ -58,6 +58,31 @@ TEST(Findings, WhatTwoRanksWaitForEachOtherGrowsWithTheirNumber) {
   EXPECT_NEAR(findings.epochs[0].rows[2].step_s, 11.5e-3 + 4e-3 * 13 / 12, 1e-12);
 }
 
+// On one of three links something disturbed two ranks for 50 ms.
+TEST(Findings, WhatDisturbedOneLinkIsNobodysDelay) {
+  Study study = small_study();
+  const Study one = study;
+  for (const std::string other : {"9gbit", "10gbit"}) {
+    for (LinkMeasurement link : one.links) {
+      link.link = other;
+      study.links.push_back(link);
+    }
+    for (StepMeasurement step : one.steps) {
+      if (step.link.empty()) continue;
+      step.link = other;
+      for (ContenderStep& contender : step.contenders) {
+        if (other == "9gbit" && step.ranks == 2) contender.time_s.median += 50e-3;
+      }
+      study.steps.push_back(step);
+    }
+  }
+  const ScalingConfig config = parse_scaling_command(
+      {"--links", "8gbit,9gbit,10gbit", "--model", "mlp", "--max-ranks", "8", "--samples-per-epoch", "6400"});
+  const Findings findings = findings_of(study, config, {});
+  ASSERT_EQ(findings.steps.size(), 6U);
+  for (const StepFinding& step : findings.steps) EXPECT_NEAR(step.straggling_s, 0.0, 1e-12) << step.link;
+}
+
 // A replay that takes 1 ms more than its 10 ms on one rank does so on each core; the epoch is one of real
 // steps.
 TEST(Findings, WhatReplayingTakesIsNoCommunication) {
