@@ -26,8 +26,8 @@ struct StepTimeline {
 
 // One contender's step on one workload.
 struct StepRow {
-  std::string contender;  // "alone", "local", "averaged", "sharded", "captured", "replayed", "c10d", "pytorch
-                          // local", "pytorch ddp", "pytorch compiled"
+  std::string contender;  // "alone", "local", "averaged", "sharded", "captured", "replayed", "c10d",
+                          // "pytorch local", "pytorch ddp", "pytorch compiled"
   Spread time_s;          // of one step; of each round the slowest rank's mean over a turn
   std::optional<Spread> over_local;  // ÷ its own local step, round by round; none for a local step
   // PyTorch's ÷ this one (its DDP step, for a local step its local one) and c10d's ÷ this one, round by
