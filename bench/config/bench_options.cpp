@@ -164,8 +164,7 @@ const std::vector<Option<StepConfig>>& step_options() {
          "Ours: alone (rank 0 while the others wait, for the scaling efficiency of several ranks), local (no "
          "communication, a barrier after each step), averaged (DistributedDataParallel and any optimizer), "
          "sharded (each rank updates its part of the parameters), captured (averaged, the whole step "
-         "replayed "
-         "from a CUDA graph)",
+         "replayed from a CUDA graph)",
          list_of({"alone", "local", "averaged", "sharded", "captured"})},
         {"compare", kWhat, &C::compare, "NAMES",
          "Measured beside us, alternating in the same run: c10d (PyTorch's own Reducer over Gloo, in this "
