@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
@@ -124,6 +125,14 @@ struct Run {
   std::shared_ptr<const Dataset> data = nullptr;
 };
 
+// Ranks that are threads draw from one generator, one after the other.
+inline std::shared_ptr<SmallModel> make_small_model(std::uint64_t seed, double dropout) {
+  static std::mutex drawing;
+  const std::scoped_lock lock(drawing);
+  seed_everything(seed);
+  return std::make_shared<SmallModel>(dropout);
+}
+
 // Trains in `folder`, where it goes on from the newest checkpoint, if there is one.
 inline Result train(Run run, const std::filesystem::path& folder) {
   const RunDir run_dir(folder);
@@ -134,13 +143,12 @@ inline Result train(Run run, const std::filesystem::path& folder) {
   const auto make = [&](Split split) {
     return std::make_shared<SyntheticDataset>(7, split, samples, std::vector<std::int64_t>{1, 3, 4}, 5);
   };
-  seed_everything(run.config.seed);
   TrainerParts parts{.config = run.config,
                      .communicator = run.communicator,
                      .device = run.device,
                      .logical_ranks = logical_ranks,
                      .data = {run.data ? run.data : make(Split::kTrain), make(Split::kTest)},
-                     .model = std::make_shared<SmallModel>(run.dropout),
+                     .model = make_small_model(run.config.seed, run.dropout),
                      .checkpoint = {},
                      .read_time_s = {},
                      .start = {},
