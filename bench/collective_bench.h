@@ -18,8 +18,8 @@ struct CollectiveResult {
 // Times every contender at every size: in each round each has one turn, in an order that rotates. A turn
 // writes the buffers anew, meets at a barrier, times, and checks every element. Below 1 MiB a turn is several
 // operations, each in a buffer of its own, one after the other; below 8 MiB the caches are warmed by another
-// such turn. Collective; the rows, which rank 0 is to
-// show, are the same on all ranks. `on_rows` gets those of a size as soon as they are there.
+// such turn. Collective; the rows, which rank 0 is to show, are the same on all ranks. `on_rows` gets those
+// of a size as soon as they are there.
 CollectiveResult measure_collective(const CollectiveConfig& config, const BenchWorld& world,
                                     const std::vector<std::unique_ptr<CollectiveContender>>& contenders,
                                     const std::function<void(const std::vector<CollectiveRow>&)>& on_rows);

@@ -335,16 +335,24 @@ TEST(ReducerTest, HistoryAfterTheFirstPassIsThatOfTheNextOne) {
   });
 }
 
-TEST(ReducerFaultTest, ABackwardPassThatFailedHalfWayEndsTheCommunicator) {
-  testing::run_ranks(2, [](Communicator& comm) {
-    const auto parameters = make_parameters({3, 4});
-    Reducer reducer(parameters, {&comm, [](Communicator*) {}},
-                    {.first_bucket_cap_bytes = 4, .bucket_cap_bytes = 4});
+// Bucket {1} is under way when p0 turns out to be missing.
+struct PassThatFailedHalfWay {
+  explicit PassThatFailedHalfWay(Communicator& comm)
+      : reducer(parameters, {&comm, [](Communicator*) {}},
+                {.first_bucket_cap_bytes = 4, .bucket_cap_bytes = 4}) {
     reducer.load_history({{{1}, {0}}, true});
     reducer.prepare_for_forward(true);
-    EXPECT_ANY_THROW(
-        parameters[1].second.sum().backward());  // bucket {1} is under way when p0 turns out to be missing
-    EXPECT_THROW(reducer.prepare_for_forward(true), CommError);
+    EXPECT_ANY_THROW(parameters[1].second.sum().backward());
+  }
+
+  NamedParameters parameters = make_parameters({3, 4});
+  Reducer reducer;
+};
+
+TEST(ReducerFaultTest, ABackwardPassThatFailedHalfWayEndsTheCommunicator) {
+  testing::run_ranks(2, [](Communicator& comm) {
+    PassThatFailedHalfWay failed(comm);
+    EXPECT_THROW(failed.reducer.prepare_for_forward(true), CommError);
     EXPECT_THROW(comm.barrier(), CommError);
   });
 }
@@ -352,18 +360,13 @@ TEST(ReducerFaultTest, ABackwardPassThatFailedHalfWayEndsTheCommunicator) {
 // What a capture that failed has begun was recorded, not done, so that all ranks can go on.
 TEST(ReducerFaultTest, APassThatIsForgottenLeavesNothingUnderWay) {
   testing::run_ranks(2, [](Communicator& comm) {
-    const auto parameters = make_parameters({3, 4});
-    Reducer reducer(parameters, {&comm, [](Communicator*) {}},
-                    {.first_bucket_cap_bytes = 4, .bucket_cap_bytes = 4});
-    reducer.load_history({{{1}, {0}}, true});
-    reducer.prepare_for_forward(true);
-    EXPECT_ANY_THROW(parameters[1].second.sum().backward());
-    reducer.forget_pass();
+    PassThatFailedHalfWay failed(comm);
+    failed.reducer.forget_pass();
     comm.barrier();  // behind the sum that this communicator did not record but did
-    drop_gradients(parameters);
-    reducer.prepare_for_forward(true);
-    backward(parameters, 3.0);
-    expect_gradients(parameters, 3.0);
+    drop_gradients(failed.parameters);
+    failed.reducer.prepare_for_forward(true);
+    backward(failed.parameters, 3.0);
+    expect_gradients(failed.parameters, 3.0);
   });
 }
 
