@@ -32,12 +32,15 @@ class InProcess : public StepContender {
     settled();
     const auto begin = Clock::now();
     for (int i = 0; i < steps; ++i) step();
+    finish_steps();
     world_.wait_for_device();
     return {std::chrono::duration<double>(Clock::now() - begin).count()};
   }
 
  protected:
   virtual void step() = 0;
+  // Waits for what the last step has left on its way.
+  virtual void finish_steps() {}
   // The ranks meet before the timed steps.
   virtual void settled() = 0;
 
@@ -113,21 +116,25 @@ std::int64_t gradient_bytes(const Model& model) {
   return bytes;
 }
 
-// DistributedDataParallel, with an optimizer on every rank or with the sharded one.
+// DistributedDataParallel, with an optimizer on every rank or with the sharded one, whose parameters come in
+// the next forward pass or in the step.
 class Parallel final : public InProcess {
  public:
   Parallel(const Workload& workload, const BenchWorld& world, const StepPlace& place,
-           const std::string& compress, bool sharded)
+           const std::string& compress, const char* name)
       : InProcess(world),
-        name_(sharded ? kSharded : kAveraged),
+        name_(name),
         communicator_(world.communicator()),
         training_(workload, world.rank(), place),
         ddp_(training_.model, communicator_, ddp_options(compress)),
         recorder_(ddp_.reducer(), gradient_bytes(*training_.model)) {
-    if (!sharded) return;
-    training_.optimizer =
+    if (name_ == kAveraged) return;
+    auto sharded =
         std::make_unique<ShardedOptimizer>("sgd", training_.model->parameters(),
                                            TrainingStep::optimizer_options(), ddp_.reducer(), communicator_);
+    sharded_ = sharded.get();
+    if (name_ == kSharded) sharded->overlap_param_gather([this] { ddp_.sync_buffers(); });
+    training_.optimizer = std::move(sharded);
   }
   // The reducer has to outlive the optimizer.
   ~Parallel() override { training_.optimizer.reset(); }
@@ -148,6 +155,9 @@ class Parallel final : public InProcess {
     training_.optimizer->step();
     recorder_.end_step();
   }
+  void finish_steps() override {
+    if (sharded_ != nullptr) sharded_->wait_for_parameters();
+  }
   void settled() override { communicator_->barrier(); }
 
  private:
@@ -156,6 +166,7 @@ class Parallel final : public InProcess {
   TrainingStep training_;
   DistributedDataParallel<Model> ddp_;
   StepRecorder recorder_;
+  ShardedOptimizer* sharded_ = nullptr;  // training_'s, where it is one
 };
 
 // The averaged step with its update, captured in a CUDA graph and replayed, inputs copied each time as in
@@ -286,12 +297,10 @@ std::vector<std::unique_ptr<StepContender>> make_step_contenders(const StepConfi
   if (contains(ours, kAlone) && world.world_size() > 1)
     contenders.push_back(std::make_unique<Alone>(workload, world, place));
   if (contains(ours, kLocal)) contenders.push_back(std::make_unique<Local>(workload, world, place));
-  if (contains(ours, kAveraged))
-    contenders.push_back(
-        std::make_unique<Parallel>(workload, world, place, config.compress, /*sharded=*/false));
-  if (contains(ours, kSharded))
-    contenders.push_back(
-        std::make_unique<Parallel>(workload, world, place, config.compress, /*sharded=*/true));
+  for (const char* name : {kAveraged, kSharded, kShardedWaiting}) {
+    if (contains(ours, name))
+      contenders.push_back(std::make_unique<Parallel>(workload, world, place, config.compress, name));
+  }
   if (contains(ours, kCaptured))
     contenders.push_back(std::make_unique<Captured>(workload, world, place, config.compress));
   if (!config.replay.empty())

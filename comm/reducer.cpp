@@ -15,6 +15,8 @@
 namespace lockstep {
 namespace {
 
+constexpr const char* kNotGathered = "parameters of ranks that share memory are not gathered";
+
 // Autograd owns the hook and keeps it as long as the parameter lives, so it must not keep the reducer alive.
 template <typename State>
 class GradientHook final : public torch::autograd::PostAccumulateGradHook {
@@ -170,9 +172,16 @@ const std::vector<Shard>& Reducer::shards() const {
 
 void Reducer::visit_shards(const SharedGradients::Visitor& visit) {
   state_->check_deferred();
+  if (!state_->shared) throw std::logic_error("shards of ranks that do not share memory come in buckets");
   const TraceSpan span(state_->trace, "wait", "update of shards");
-  if (!state_->shared) return state_->visit_blocks(visit);
   state_->shared->visit_shards(visit);
+}
+
+void Reducer::visit_buckets(const BucketVisitor& visit) {
+  state_->check_deferred();
+  if (state_->shared) throw std::logic_error(kNotGathered);
+  const TraceSpan span(state_->trace, "wait", "update of shards");
+  state_->visit_buckets(visit);
 }
 
 void Reducer::average_now() {
@@ -182,11 +191,25 @@ void Reducer::average_now() {
   state_->average_in_place();
 }
 
+void Reducer::overlap_gathering(bool overlaps) {
+  state_->check_deferred();
+  if (state_->shared) throw std::logic_error(kNotGathered);
+  wait_for_parameters();
+  state_->overlaps_gathering = overlaps;
+}
+
 void Reducer::gather_parameters() {
   state_->check_deferred();
-  if (state_->shared) throw std::logic_error("parameters of ranks that share memory are not gathered");
-  for (std::size_t bucket = 0; bucket < state_->buckets.size(); ++bucket) state_->start_gathering(bucket);
+  if (state_->shared) throw std::logic_error(kNotGathered);
+  state_->gather_parameters();
+}
+
+void Reducer::wait_for_parameters() {
   state_->finish_gatherings();
+}
+
+double Reducer::take_parameter_wait_s() {
+  return std::exchange(state_->gathering_wait_s, 0.0);
 }
 
 bool Reducer::is_settled() const {

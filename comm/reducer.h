@@ -47,6 +47,12 @@ struct BucketHistory {
   bool rebuilt = false;
 };
 
+// The average of a whole shard.
+struct ShardAverage {
+  std::size_t shard = 0;  // index into Reducer::shards()
+  at::Tensor average;     // (shard's size), its elements in the order of memory
+};
+
 // Seconds of one backward pass that were spent waiting for other ranks, and when its reductions began.
 struct ReductionTimes {
   double exposed_wait_s = 0.0;
@@ -87,31 +93,47 @@ class Reducer {
   void begin_join();
   void end_join();
 
-  // Whether the averages may be left to visit_shards(): over shared memory, and where a reduce-scatter of a
-  // bucket has the bits of its all-reduce (order kFast or kTree, or a RingCommunicator) and nothing is in its
-  // way (a hook, unused parameters, several logical ranks, a parameter that is not contiguous).
+  // Whether the averages may be left to whoever updates the parameters: over shared memory, and where a
+  // reduce-scatter of a bucket has the bits of its all-reduce (order kFast or kTree, or a RingCommunicator)
+  // and nothing is in its way (a hook, unused parameters, several logical ranks, a parameter that is not
+  // contiguous).
   bool can_defer() const;
   // Whether gradients are averaged where they lie, in shared memory.
   bool shares_memory() const;
-  // From now on whoever updates the parameters calls visit_shards() after each backward pass that
-  // synchronises. Over shared memory such a pass leaves every rank's own gradients in .grad; else it leaves
-  // none, and buckets are reduce-scattered in it rather than all-reduced. Throws std::logic_error unless
-  // can_defer().
+  // From now on whoever updates the parameters calls visit_shards() or visit_buckets() after each backward
+  // pass that synchronises. Over shared memory such a pass leaves every rank's own gradients in .grad; else
+  // it leaves none, and buckets are reduce-scattered in it rather than all-reduced. Throws std::logic_error
+  // unless can_defer().
   void defer_averages(bool deferred);
   // Every rank's shards, by indices into the parameters that require a gradient. Without shared memory they
   // are cut from the buckets, and others after these have been rebuilt: what is remembered of a shard then
   // has to move. Only while averages are deferred, or over shared memory.
   const ShardPlan& shard_plan() const;
   const std::vector<Shard>& shards() const;  // this rank's
-  // A collective: the averages of this rank's shards, as SharedGradients::visit_shards() has them, whole
-  // shards at a time where there is no shared memory. There `visit` updates the parameters, and their
-  // elements go from each rank to all others while the next bucket is being updated.
+  // A collective over shared memory: the averages of this rank's shards, as SharedGradients::visit_shards()
+  // has them.
   void visit_shards(const SharedGradients::Visitor& visit);
+  // A collective without it: those of each bucket in turn. `visit` updates the parameters, whose elements go
+  // from each rank to all others while the next bucket is being updated (unless overlap_gathering()).
+  using BucketVisitor = std::function<void(const std::vector<ShardAverage>& averages)>;
+  void visit_buckets(const BucketVisitor& visit);
   // A collective: after a deferred backward pass, the averages into .grad after all (to clip them, say).
   void average_now();
   // A collective, without shared memory: the elements of this rank's shards of the parameters to all others,
-  // where not visit_shards() but something after average_now() has updated them.
+  // where visit_buckets() has not sent them. .grad holds nothing any more.
   void gather_parameters();
+
+  // From now on visit_buckets() only updates, and gather_parameters(), which has to follow it, returns while
+  // parameters are still under way. An operation of LibTorch on the same thread that takes one waits for it
+  // (comm/read_watch.h), so that the next forward pass begins at once; so does the next backward pass for the
+  // rest. Memory that is read by its address, and other threads, need wait_for_parameters() first. While
+  // averages are deferred, not over shared memory. Throws what wait_for_parameters() throws.
+  void overlap_gathering(bool overlaps);
+  // Until all parameters have come. Local. Throws CommError; one that was met by an operation before does not
+  // get lost.
+  void wait_for_parameters();
+  // Seconds since the last call in which this rank waited for parameters.
+  double take_parameter_wait_s();
 
   // Whether the buckets are those of all passes to come.
   bool is_settled() const;

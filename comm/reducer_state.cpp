@@ -31,6 +31,7 @@ double seconds_since(std::chrono::steady_clock::time_point begin) {
 }  // namespace
 
 void Reducer::State::use_assignment(const BucketAssignment& assignment) {
+  finish_gatherings();
   buckets.clear();
   slots.assign(parameters.size(), {});
   for (std::size_t b = 0; b < assignment.size(); ++b) {
@@ -54,6 +55,7 @@ BucketAssignment Reducer::State::assignment() const {
 }
 
 void Reducer::State::begin_backward() {
+  finish_gatherings();  // of what the forward pass left out, before the buckets take gradients
   in_backward = true;
   expects_backward = false;
   next_bucket = 0;

@@ -2,29 +2,33 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "comm/bucket_caps.h"
+#include "comm/read_watch.h"
 #include "comm/reducer.h"
 #include "comm/used_parameters.h"
 
 namespace lockstep {
 
-struct Reducer::State : std::enable_shared_from_this<Reducer::State> {
+struct Reducer::State : std::enable_shared_from_this<Reducer::State>, ReadListener {
   struct ActiveBucket {
     std::vector<std::int64_t> parameters;
     std::optional<Bucket> memory;  // none over shared memory
     std::size_t pending = 0;       // gradients that have not come yet
     WorkPtr work;
     std::int64_t begin_ns = 0;  // of its reduction, for the trace
+    WorkPtr gathering = {};     // of its parameters, into its memory, whose averages have served by then
+    std::int64_t gathering_begin_ns = 0;
   };
   // Where a parameter's gradient goes.
   struct Slot {
@@ -41,14 +45,12 @@ struct Reducer::State : std::enable_shared_from_this<Reducer::State> {
   std::unique_ptr<SharedGradients> parked;  // it, during a join
   bool deferred = false;
   ShardPlan plan;  // of the buckets' blocks, while averages are deferred without shared memory
-  // Parameters under way to all ranks, of two buckets at a time.
-  struct Gathering {
-    at::Tensor memory;  // bytes
-    at::Tensor blocks;  // as much of it as the bucket takes
-    std::size_t bucket = 0;
-    WorkPtr work;
-  };
-  std::array<Gathering, 2> gatherings;
+  bool overlaps_gathering = false;
+  std::size_t gatherings_left = 0;  // buckets whose parameters are under way to all ranks
+  // Buckets whose parameters lie in a storage.
+  std::unordered_map<const c10::StorageImpl*, std::vector<std::size_t>> buckets_in;
+  std::exception_ptr gathering_error;  // met by an operation that was about to read a parameter
+  double gathering_wait_s = 0.0;
   TraceRecorder* trace = nullptr;
 
   std::mutex mutex;  // CUDA gradients arrive on the engine's device threads
@@ -110,12 +112,18 @@ struct Reducer::State : std::enable_shared_from_this<Reducer::State> {
   void plan_blocks();
   void leave_out_update();
   void wait_for_averages(std::size_t bucket);
-  void visit_blocks(const SharedGradients::Visitor& visit);
+  void visit_buckets(const BucketVisitor& visit);
   void average_blocks();
   at::Tensor elements_of(const BlockPart& part) const;
+  void gather_parameters();
+  std::size_t gathered_as(std::size_t i) const;  // the bucket whose turn is the i-th
   void start_gathering(std::size_t bucket);
-  void finish_gathering(Gathering& gathering);
+  void finish_gathering(std::size_t bucket);
   void finish_gatherings();
+  void fail_gatherings();
+  void watch_parameters();
+  bool listens() const override { return gatherings_left > 0; }
+  void before_read(const c10::StorageImpl* storage) noexcept override;
 
   // Of a logical rank that is not this rank's last: its gradients are kept, and the next finds none.
   void next_logical_rank();

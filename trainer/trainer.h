@@ -102,6 +102,8 @@ class Trainer {
   void make_hashes();
   TraceRecorder* trace() { return tracer_ ? tracer_->recorder() : nullptr; }  // null: nothing is recorded now
   void make_optimizer(bool captured);
+  void overlap_param_gather();
+  void wait_for_parameters();
   void step_schedule(const char* interval);
   std::string schedule_identity() const;
   std::string how_it_updates() const;

@@ -48,6 +48,7 @@ void Trainer::save() {
   heartbeat_.beat(RankPhase::kSaving, state_.step);
   saver_->begin();
   ddp_->sync_buffers();  // where the last to pass forward here was not logical rank 0
+  wait_for_parameters();
   stop_for_bad_parameters();
   saved_step_ = state_.step;
   save_wanted_ = false;

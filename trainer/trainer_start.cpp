@@ -1,5 +1,6 @@
 // What a Trainer begins with besides its own checkpoint: a file of Python's, a schedule, hashes.
 #include <cstddef>
+#include <stdexcept>
 
 #include "trainer/config/option_value.h"
 #include "trainer/model_state.h"
@@ -16,11 +17,30 @@ void Trainer::make_hashes() {
   hashes_.emplace(trained, communicator_, run_dir_.hashes_file(), logical_ranks_.count());
 }
 
+// The buffers first, which the next forward pass would otherwise wait for behind all parameters.
+void Trainer::overlap_param_gather() {
+  const bool gathers = sharded_ != nullptr && sharded_->scatters();
+  if (config_.overlap_param_gather == "on" && !gathers) {
+    throw std::invalid_argument(
+        "--overlap-param-gather on: no parameters are gathered here; it takes --shard-optimizer on, ranks "
+        "that do not share memory, and gradients that are reduce-scattered (docs/communication.md); use auto");
+  }
+  if (gathers && config_.overlap_param_gather != "off")
+    sharded_->overlap_param_gather([this] { ddp_->sync_buffers(); });
+}
+
+// For what reads them otherwise than a forward pass does.
+void Trainer::wait_for_parameters() {
+  if (sharded_ != nullptr) sharded_->wait_for_parameters();
+}
+
 std::string Trainer::how_it_updates() const {
   const std::string ranks = std::to_string(communicator_->world_size()) + " ranks";
   if (sharded_ == nullptr) return "every rank updates all parameters (--shard-optimizer on shares that out)";
   return "the optimizer's work and memory are shared out between " + ranks +
-         (sharded_->shares_memory() ? ", in one pass over their shared memory" : "") +
+         (sharded_->shares_memory()           ? ", in one pass over their shared memory"
+          : sharded_->overlaps_param_gather() ? ", whose parameters travel under the next forward pass"
+                                              : "") +
          " (--shard-optimizer off gives every rank the whole)";
 }
 

@@ -163,9 +163,10 @@ const std::vector<Option<StepConfig>>& step_options() {
         {"contenders", kWhat, &C::contenders, "NAMES",
          "Ours: alone (rank 0 while the others wait, for the scaling efficiency of several ranks), local (no "
          "communication, a barrier after each step), averaged (DistributedDataParallel and any optimizer), "
-         "sharded (each rank updates its part of the parameters), captured (averaged, the whole step "
-         "replayed from a CUDA graph)",
-         list_of({"alone", "local", "averaged", "sharded", "captured"})},
+         "sharded (each rank updates its part of the parameters, which travel under the next forward pass "
+         "where ranks do not share memory), sharded-waiting (they travel within the step), captured "
+         "(averaged, the whole step replayed from a CUDA graph)",
+         list_of({"alone", "local", "averaged", "sharded", "sharded-waiting", "captured"})},
         {"compare", kWhat, &C::compare, "NAMES",
          "Measured beside us, alternating in the same run: c10d (PyTorch's own Reducer over Gloo, in this "
          "program), pytorch (PyTorch DDP under torchrun, over Gloo or on GPUs NCCL, and its local step), "
@@ -243,7 +244,8 @@ void check_contradictions(const StepConfig& config) {
   }
   if (split_list(config.contenders).empty() && config.replay.empty()) {
     throw std::invalid_argument(
-        "--contenders: at least one of alone, local, averaged, sharded, captured is needed, or --replay");
+        "--contenders: at least one of alone, local, averaged, sharded, sharded-waiting, captured is needed, "
+        "or --replay");
   }
   if (config.contenders.find("captured") != std::string::npos && config.device == "cpu") {
     throw std::invalid_argument(

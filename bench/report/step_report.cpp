@@ -89,8 +89,8 @@ StepTable make_step_table(const std::string& workload, int steps, const std::vec
     }
     const auto* local = find_times(pytorch ? kPytorchLocal : kLocal, contenders, times);
     if (local != nullptr && local != &times[i] && !is_alone) row.over_local = ratio_spread(times[i], *local);
-    const bool ours_with_communication =
-        row.contender == kAveraged || row.contender == kSharded || row.contender == kCaptured;
+    const bool ours_with_communication = row.contender == kAveraged || row.contender == kSharded ||
+                                         row.contender == kShardedWaiting || row.contender == kCaptured;
     if (ours_with_communication && ddp != nullptr) row.pytorch_over = ratio_spread(*ddp, times[i]);
     if (ours_with_communication && c10d != nullptr) row.c10d_over = ratio_spread(*c10d, times[i]);
     // Step against step without communication: whether our forward, backward and optimizer keep up.

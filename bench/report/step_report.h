@@ -26,8 +26,8 @@ struct StepTimeline {
 
 // One contender's step on one workload.
 struct StepRow {
-  std::string contender;  // "alone", "local", "averaged", "sharded", "captured", "replayed", "c10d",
-                          // "pytorch local", "pytorch ddp", "pytorch compiled"
+  std::string contender;  // "alone", "local", "averaged", "sharded", "sharded-waiting", "captured",
+                          // "replayed", "c10d", "pytorch local", "pytorch ddp", "pytorch compiled"
   Spread time_s;          // of one step; of each round the slowest rank's mean over a turn
   std::optional<Spread> over_local;  // ÷ its own local step, round by round; none for a local step
   // PyTorch's ÷ this one (its DDP step, for a local step its local one) and c10d's ÷ this one, round by
@@ -62,6 +62,7 @@ inline constexpr const char* kAlone = "alone";
 inline constexpr const char* kLocal = "local";
 inline constexpr const char* kAveraged = "averaged";
 inline constexpr const char* kSharded = "sharded";
+inline constexpr const char* kShardedWaiting = "sharded-waiting";
 inline constexpr const char* kCaptured = "captured";
 inline constexpr const char* kReplayed = "replayed";
 inline constexpr const char* kC10d = "c10d";

@@ -69,10 +69,11 @@ struct TrainConfig {
   int num_workers = 1;                   // data loading threads per rank
   std::string bucket_cap = "fixed";      // fixed (at bucket_cap_mb) | auto (measured)
   std::string shard_optimizer = "auto";  // auto | on | off
-  double bucket_cap_mb = 25.0;           // MiB; the first bucket holds at most 1 MiB, as in PyTorch
-  double timeout_s = 600.0;              // of every wait for another rank
-  std::string master_addr;               // gloo's rendezvous; empty: MASTER_ADDR
-  int master_port = 0;                   // 0: MASTER_PORT
+  std::string overlap_param_gather = "auto";  // auto | on | off: the sharded update's, under the forward pass
+  double bucket_cap_mb = 25.0;                // MiB; the first bucket holds at most 1 MiB, as in PyTorch
+  double timeout_s = 600.0;                   // of every wait for another rank
+  std::string master_addr;                    // gloo's rendezvous; empty: MASTER_ADDR
+  int master_port = 0;                        // 0: MASTER_PORT
 
   // How the arithmetic is done, beside precision.
   std::string matmul_precision = "highest";  // highest | high | medium, of float32 products

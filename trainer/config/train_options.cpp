@@ -176,6 +176,10 @@ std::vector<Option<TrainConfig>> make_options() {
        "where "
        "all ranks share memory)",
        one_of({"auto", "on", "off"})},
+      {"overlap-param-gather", kWhere, &C::overlap_param_gather, "WHEN",
+       "Parameters that --shard-optimizer has updated travel under the next forward pass: on, off, or auto "
+       "(on where ranks do not share memory)",
+       one_of({"auto", "on", "off"})},
       {"num-threads", kWhere, &C::num_threads, "N",
        "CPU threads per rank; 0: the machine's cores shared by its ranks, or OMP_NUM_THREADS where that is "
        "set, but 1 with --logical-world-size, since their number decides bits",

@@ -19,6 +19,7 @@
 #include "trainer/optim/options_check.h"
 
 namespace lockstep {
+
 at::Tensor flat_view(const at::Tensor& dense) {
   return dense.is_contiguous() ? dense.view({-1}) : dense.as_strided({dense.numel()}, {1});
 }
@@ -44,27 +45,53 @@ void ElementwiseOptimizer::PieceList::add(const Piece& piece, std::size_t kinds)
   for (std::size_t k = 0; k < kinds; ++k) memory[k].push_back(piece.memory[k]);
 }
 
-void ElementwiseOptimizer::step_unless(const at::Tensor& found_inf) {
-  bool first = false;
-  for (std::size_t i = 0; i < parameters_.size(); ++i)
-    first =
-        first || (!kinds_.empty() && parameters_[i].grad().defined() && !remembered_[i].memory[0].defined());
-  if (!options_.fused || first) return Optimizer::step_unless(found_inf);
-  step_with_kernels(found_inf);
+std::vector<ElementwiseOptimizer::IndexedGradient> ElementwiseOptimizer::own_gradients() const {
+  std::vector<IndexedGradient> gradients;
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    if (parameters_[i].grad().defined()) gradients.push_back({i, parameters_[i].grad()});
+  }
+  return gradients;
 }
 
-void ElementwiseOptimizer::step_with_kernels(const at::Tensor& found_inf) {
+void ElementwiseOptimizer::step() {
+  update_with(own_gradients());
+}
+
+void ElementwiseOptimizer::step_unless(const at::Tensor& found_inf) {
+  const std::vector<IndexedGradient> gradients = own_gradients();
+  const bool begun = std::all_of(gradients.begin(), gradients.end(),
+                                 [this](const IndexedGradient& one) { return remembers(one.index); });
+  if (!options_.fused || !begun) return Optimizer::step_unless(found_inf);
+  update_with(gradients, found_inf);
+}
+
+void ElementwiseOptimizer::update_with(const std::vector<IndexedGradient>& gradients,
+                                       const at::Tensor& found_inf) {
   const at::NoGradGuard no_grad;
+  if (options_.fused) return update_with_kernels(gradients, found_inf);
+  for (const auto& [index, grad] : gradients) {
+    begin_update(index);
+    const at::Tensor& parameter = parameters_[index];
+    if (remembered_[index].fused && can_fuse({parameter, grad})) {
+      run_fused(fused_piece(index, 0, grad.const_data_ptr(), grad.numel()));
+    } else {
+      apply({parameter, grad, remembered_[index].memory, remembered_[index].first});
+    }
+    parameter.unsafeGetTensorImpl()->bump_version();  // kernels of our own write past autograd
+  }
+}
+
+void ElementwiseOptimizer::update_with_kernels(const std::vector<IndexedGradient>& gradients,
+                                               const at::Tensor& found_inf) {
   std::array<PieceList, 2> lists;  // of those that go on, and of those that begin
   lists[1].first = true;
-  for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    at::Tensor grad = parameters_[i].grad();
-    if (!grad.defined()) continue;
-    if (grad.strides() != parameters_[i].strides())
-      grad = at::empty_like(parameters_[i].detach()).copy_(grad);
-    make_memory(i);
-    lists[remembered_[i].first ? 1 : 0].add({parameters_[i], grad, remembered_[i].memory, false},
-                                            kinds_.size());
+  for (const auto& [index, as_it_came] : gradients) {
+    const at::Tensor& parameter = parameters_[index];
+    at::Tensor grad = as_it_came;
+    if (grad.strides() != parameter.strides()) grad = at::empty_like(parameter.detach()).copy_(grad);
+    make_memory(index);
+    lists[remembered_[index].first ? 1 : 0].add({parameter, grad, remembered_[index].memory, false},
+                                                kinds_.size());
   }
   for (const PieceList& list : lists) {
     if (list.parameters.empty()) continue;
@@ -80,22 +107,6 @@ void ElementwiseOptimizer::step_with_kernels(const at::Tensor& found_inf) {
   }
 }
 
-void ElementwiseOptimizer::step() {
-  if (options_.fused) return step_with_kernels({});
-  const at::NoGradGuard no_grad;
-  for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    if (!parameters_[i].grad().defined()) continue;
-    begin_update(i);
-    const at::Tensor& grad = parameters_[i].grad();
-    if (remembered_[i].fused && can_fuse({parameters_[i], grad})) {
-      run_fused(fused_piece(i, 0, grad.const_data_ptr(), grad.numel()));
-    } else {
-      apply({parameters_[i], grad, remembered_[i].memory, remembered_[i].first});
-    }
-    parameters_[i].unsafeGetTensorImpl()->bump_version();  // kernels of our own write past autograd
-  }
-}
-
 void ElementwiseOptimizer::zero_grad() {
   for (at::Tensor& parameter : parameters_) parameter.mutable_grad().reset();
 }
@@ -107,9 +118,10 @@ void ElementwiseOptimizer::set_lr(double lr) {
 }
 
 bool ElementwiseOptimizer::is_repeatable() const {
-  if (!options_.fused) return false;
-  return kinds_.empty() || std::all_of(remembered_.begin(), remembered_.end(),
-                                       [](const Remembered& one) { return one.memory[0].defined(); });
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    if (!remembers(i)) return false;
+  }
+  return options_.fused;
 }
 
 at::Tensor ElementwiseOptimizer::zeros_for(std::size_t kind, const at::Tensor& parameter) const {
@@ -154,14 +166,7 @@ void ElementwiseOptimizer::update(std::size_t index, std::int64_t begin, const v
   for (std::size_t k = 0; k < kinds_.size(); ++k) {
     if (kinds_[k].per_element) piece.memory[k] = part(piece.memory[k]);
   }
-  if (options_.fused) {
-    PieceList one;
-    one.first = piece.first;
-    one.add(piece, kinds_.size());
-    if (count > 0) apply_kernels(one, {});
-  } else {
-    apply(std::move(piece));
-  }
+  apply(std::move(piece));
 }
 
 ElementwiseOptimizer::FusedPiece ElementwiseOptimizer::fused_piece(std::size_t index, std::int64_t begin,

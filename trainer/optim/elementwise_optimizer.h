@@ -42,9 +42,20 @@ class ElementwiseOptimizer : public Optimizer {
   void check_state(const std::vector<OptimizerStateEntry>& entries,
                    const std::vector<at::Tensor>& parameters) const;
 
+  struct IndexedGradient {
+    std::size_t index = 0;  // of the parameter
+    at::Tensor grad;        // of its shape, dtype and device
+  };
+  // A step of these parameters alone, each at most once. `found_inf` as step_unless() has it, or undefined;
+  // only with OptimizerOptions::fused, and for parameters that remembers() them.
+  void update_with(const std::vector<IndexedGradient>& gradients, const at::Tensor& found_inf = {});
+  // Whether there is what the rule remembers of parameter `index`.
+  bool remembers(std::size_t index) const { return kinds_.empty() || remembered_[index].memory[0].defined(); }
+
   // A step of parameter `index` in pieces: begin_update() once, then update() for each range of its elements
   // (in the order of memory) with `grad`, the `count` elements of their gradient, of the parameter's dtype
-  // and device. Only for parameters that are dense; the bits are those of step().
+  // and device. Only for parameters that are dense, and without
+  // OptimizerOptions::fused; the bits are those of step().
   void begin_update(std::size_t index);
   void update(std::size_t index, std::int64_t begin, const void* grad, std::int64_t count);
 
@@ -99,7 +110,8 @@ class ElementwiseOptimizer : public Optimizer {
   };
   at::Tensor zeros_for(std::size_t kind, const at::Tensor& parameter) const;
   void make_memory(std::size_t index);
-  void step_with_kernels(const at::Tensor& found_inf);
+  std::vector<IndexedGradient> own_gradients() const;
+  void update_with_kernels(const std::vector<IndexedGradient>& gradients, const at::Tensor& found_inf);
   FusedPiece fused_piece(std::size_t index, std::int64_t begin, const void* grad, std::int64_t count) const;
   void run_fused(const FusedPiece& piece) const;
 

@@ -82,7 +82,7 @@ ShardedOptimizer::ShardedOptimizer(const std::string& name, std::vector<at::Tens
 
 void ShardedOptimizer::make_shards() {
   std::vector<at::Tensor> shards;
-  for (const Shard& shard : plan_[static_cast<std::size_t>(communicator_->rank())])
+  for (const Shard& shard : own_shards())
     shards.push_back(shard_of(parameters_[static_cast<std::size_t>(shard.parameter)], shard));
   // A rank without any shard takes part all the same.
   if (shards.empty()) shards.push_back(at::zeros({0}));
@@ -106,7 +106,10 @@ void ShardedOptimizer::move_with_buckets() {
 }
 
 ShardedOptimizer::~ShardedOptimizer() {
-  if (shared_ || scatters_) reducer_.defer_averages(false);
+  try {
+    if (shared_ || scatters_) reducer_.defer_averages(false);
+  } catch (const std::exception&) {  // the parameters did not come, which the communicator tells everybody
+  }
   if (!shared_) return;
   const at::NoGradGuard no_grad;
   for (at::Tensor& parameter : parameters_) parameter.set_data(parameter.detach().clone());
@@ -159,21 +162,39 @@ void ShardedOptimizer::average_gradients() {
   averaged_ = true;
 }
 
+void ShardedOptimizer::overlap_param_gather(std::function<void()> before_gathering) {
+  if (!scatters_) return;
+  overlaps_ = true;
+  before_gathering_ = std::move(before_gathering);
+  reducer_.overlap_gathering(true);
+}
+
 void ShardedOptimizer::step() {
+  step_with({});
+}
+
+// All ranks remember something of their shards from the same step on. Where buckets are not scattered a
+// parameter may go without a gradient, and its owner alone would have to ask the device.
+void ShardedOptimizer::step_unless(const at::Tensor& found_inf) {
+  bool begun = scatters_ && options_.fused && !buckets_have_changed();
+  for (std::size_t s = 0; s < own_shards().size(); ++s) begun = begun && shards_optimizer_->remembers(s);
+  if (!begun) return Optimizer::step_unless(found_inf);
+  step_with(found_inf);
+}
+
+void ShardedOptimizer::step_with(const at::Tensor& found_inf) {
   const at::NoGradGuard no_grad;
   if (!averaged_) exposed_wait_s_ = 0.0;
   if (buckets_have_changed()) move_with_buckets();
-  if ((shared_ || scatters_) && !averaged_) {
-    const double waited_before = waited_s();
-    const std::vector<Shard>& shards = plan_[static_cast<std::size_t>(communicator_->rank())];
-    for (std::size_t s = 0; s < shards.size(); ++s) shards_optimizer_->begin_update(s);
-    reducer_.visit_shards([&](std::size_t s, std::int64_t begin, const void* average, std::int64_t count) {
-      shards_optimizer_->update(s, begin - shards[s].begin, average, count);
-    });
-    exposed_wait_s_ = waited_s() - waited_before;
+  const bool from_averages = (shared_ || scatters_) && !averaged_;
+  if (from_averages) {
+    update_from_averages(found_inf);
   } else {
-    update_from_gradients();
+    update_from_gradients(found_inf);
+  }
+  if (!from_averages || overlaps_) {
     const Stopwatch stopwatch(exposed_wait_s_);
+    if (before_gathering_) before_gathering_();
     if (shared_) {
       shared_->barrier();  // nobody goes on before all shards are updated
     } else if (scatters_) {
@@ -182,24 +203,48 @@ void ShardedOptimizer::step() {
       send_shards_round();
     }
   }
+  reducer_.take_parameter_wait_s();  // it is in exposed_wait_s_
   averaged_ = false;
   for (const at::Tensor& parameter : parameters_) parameter.unsafeGetTensorImpl()->bump_version();
+}
+
+void ShardedOptimizer::update_from_averages(const at::Tensor& found_inf) {
+  const double waited_before = waited_s();
+  if (shared_) {
+    const std::vector<Shard>& shards = own_shards();
+    for (std::size_t s = 0; s < shards.size(); ++s) shards_optimizer_->begin_update(s);
+    reducer_.visit_shards([&](std::size_t s, std::int64_t begin, const void* average, std::int64_t count) {
+      shards_optimizer_->update(s, begin - shards[s].begin, average, count);
+    });
+  } else {
+    reducer_.visit_buckets([&](const std::vector<ShardAverage>& averages) {
+      std::vector<ElementwiseOptimizer::IndexedGradient> gradients;
+      for (const auto& [shard, average] : averages) gradients.push_back({shard, average});
+      shards_optimizer_->update_with(gradients, found_inf);
+    });
+  }
+  exposed_wait_s_ = waited_s() - waited_before + reducer_.take_parameter_wait_s();
+}
+
+const std::vector<Shard>& ShardedOptimizer::own_shards() const {
+  return plan_[static_cast<std::size_t>(communicator_->rank())];
 }
 
 double ShardedOptimizer::waited_s() const {
   return shared_ ? shared_->waited_s() : reducer_.times().exposed_wait_s;
 }
 
-void ShardedOptimizer::update_from_gradients() {
-  const std::vector<Shard>& shards = plan_[static_cast<std::size_t>(communicator_->rank())];
+void ShardedOptimizer::update_from_gradients(const at::Tensor& found_inf) {
+  const std::vector<Shard>& shards = own_shards();
+  std::vector<ElementwiseOptimizer::IndexedGradient> gradients;
   for (std::size_t s = 0; s < shards.size(); ++s) {
     const at::Tensor& parameter = parameters_[static_cast<std::size_t>(shards[s].parameter)];
     at::Tensor grad = parameter.grad();
     if (!grad.defined()) continue;
     if (grad.strides() != parameter.strides()) grad = at::empty_like(parameter.detach()).copy_(grad);
-    shards_optimizer_->begin_update(s);
-    shards_optimizer_->update(s, 0, shard_of(grad, shards[s]).const_data_ptr(), shards[s].size());
+    gradients.push_back({s, shard_of(grad, shards[s])});
   }
+  shards_optimizer_->update_with(gradients, found_inf);
 }
 
 void ShardedOptimizer::send_shards_round() {
@@ -263,7 +308,7 @@ void ShardedOptimizer::load_state(const std::vector<OptimizerStateEntry>& entrie
   shards_optimizer_->check_state(entries, parameters_);
   const auto& kinds = shards_optimizer_->memory_kinds();
   std::vector<OptimizerStateEntry> own;
-  const std::vector<Shard>& shards = plan_[static_cast<std::size_t>(communicator_->rank())];
+  const std::vector<Shard>& shards = own_shards();
   for (std::size_t s = 0; s < shards.size(); ++s) {
     for (const OptimizerStateEntry& entry : entries) {
       if (entry.parameter_index != shards[s].parameter) continue;

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -23,8 +24,8 @@ namespace lockstep {
 // after a backward pass; what needs the averages calls average_gradients() first.
 //
 // Where buckets can be reduce-scattered instead (Reducer::can_defer()), a rank's shards are its blocks of the
-// buckets, and step() sends them round bucket by bucket; .grad holds nothing until average_gradients(). When
-// the buckets are rebuilt, what is remembered moves with the shards.
+// buckets, and step() sends them round bucket by bucket; .grad holds nothing until average_gradients(), nor
+// after step(). When the buckets are rebuilt, what is remembered moves with the shards.
 //
 // Elsewhere the Reducer averages as it does without, and step() sends the updated shards round.
 //
@@ -39,6 +40,9 @@ class ShardedOptimizer final : public Optimizer {
   ~ShardedOptimizer() override;
 
   void step() override;
+  // With OptimizerOptions::fused, and where buckets are reduce-scattered, the host reads found_inf in the
+  // first step only.
+  void step_unless(const at::Tensor& found_inf) override;
   void zero_grad() override;
   std::string name() const override { return shards_optimizer_->name(); }
   double lr() const override { return shards_optimizer_->lr(); }
@@ -56,12 +60,22 @@ class ShardedOptimizer final : public Optimizer {
 
   // The averages into .grad, before they are clipped; step() then takes them from there.
   void average_gradients();
+
+  // Where buckets are reduce-scattered: from now on step() leaves the parameters on their way, and the next
+  // forward pass waits for each as it comes to it. What else reads them, except by LibTorch's operations on
+  // this thread, calls wait_for_parameters() first. `before_gathering` is done by step() once the averages
+  // have served: collectives of the next forward pass that would queue behind the parameters (a module's
+  // buffers: DistributedDataParallel::sync_buffers()). Changes nothing where buckets are not scattered.
+  void overlap_param_gather(std::function<void()> before_gathering = {});
+  // Local. Throws CommError.
+  void wait_for_parameters() { reducer_.wait_for_parameters(); }
   // Seconds of the last step() (and average_gradients()) in which this rank waited for others or sent.
   double exposed_wait_s() const { return exposed_wait_s_; }
   // Whether the parameters lie in shared memory.
   bool shares_memory() const { return shared_ != nullptr; }
   // Whether buckets are reduce-scattered.
   bool scatters() const { return scatters_; }
+  bool overlaps_param_gather() const { return overlaps_; }
 
  private:
   void share_parameters();
@@ -75,7 +89,10 @@ class ShardedOptimizer final : public Optimizer {
   SnapshotLayout snapshot_layout(const std::vector<OptimizerStateEntry>& own) const;
   std::byte* snapshot_block(std::int64_t bytes);
   double waited_s() const;
-  void update_from_gradients();
+  const std::vector<Shard>& own_shards() const;
+  void step_with(const at::Tensor& found_inf);
+  void update_from_averages(const at::Tensor& found_inf);
+  void update_from_gradients(const at::Tensor& found_inf);
   void send_shards_round();
   at::Tensor shard_of(const at::Tensor& parameter, const Shard& shard) const;
 
@@ -87,6 +104,8 @@ class ShardedOptimizer final : public Optimizer {
   CommunicatorPtr communicator_;
   std::shared_ptr<SharedMemoryCommunicator> shared_;
   bool scatters_ = false;  // averages come by reduce-scatter
+  bool overlaps_ = false;
+  std::function<void()> before_gathering_;
   ShardPlan plan_;
   std::unique_ptr<ElementwiseOptimizer> shards_optimizer_;
   at::Tensor snapshot_;  // on rank 0, snapshot_state()'s block

@@ -5,11 +5,15 @@
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/record_function.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
+#include <future>
 #include <mutex>
 
+#include "comm/errors.h"
 #include "comm/shared_memory_communicator.h"
 #include "sampler/data_error.h"
 #include "tests/comm/rank_threads.h"
@@ -69,7 +73,7 @@ struct Result {
   std::vector<OptimizerStateEntry> state;
 };
 
-enum class How { kWhole, kSharded };
+enum class How { kWhole, kSharded, kOverlapped };
 
 // Twice, since the second overwrites the first; every rank sees the same.
 void expect_same_snapshot(ShardedOptimizer& optimizer, const std::vector<OptimizerStateEntry>& state,
@@ -106,12 +110,14 @@ Result train(Communicator& comm, Link link, const Case& which, How how, int firs
   Reducer reducer(named, shared, {.first_bucket_cap_bytes = 1000, .bucket_cap_bytes = 150000});
   std::unique_ptr<Optimizer> optimizer;
   ShardedOptimizer* sharded = nullptr;
-  if (how == How::kSharded) {
+  if (how != How::kWhole) {
     auto owned =
         std::make_unique<ShardedOptimizer>(which.optimizer, parameters, which.options, reducer, shared);
     sharded = owned.get();
     EXPECT_EQ(sharded->shares_memory(), link == Link::kSharedMemory);
     EXPECT_EQ(sharded->scatters(), link == Link::kSockets && comm.world_size() > 1);
+    if (how == How::kOverlapped) sharded->overlap_param_gather();
+    EXPECT_EQ(sharded->overlaps_param_gather(), how == How::kOverlapped && sharded->scatters());
     optimizer = std::move(owned);
   } else {
     optimizer = create_optimizer(which.optimizer, parameters, which.options);
@@ -164,12 +170,14 @@ TEST_P(ShardedOptimizerTest, HasTheBitsOfTheWholeOne) {
         const Result whole = train(comm, link, which, How::kWhole, 0, 6);
         const Result sharded = train(comm, link, which, How::kSharded, 0, 6);
         expect_equal(sharded, whole);
+        expect_equal(train(comm, link, which, How::kOverlapped, 0, 6), whole);
         // Half-way from the one to the other: a checkpoint does not depend on who keeps what.
         const Result half = train(comm, link, which, How::kSharded, 0, 3);
         // A reducer that starts anew has one bucket, which decides bits beyond two ranks.
         if (world_size > 2) return;
         expect_equal(train(comm, link, which, How::kWhole, 3, 3, &half), whole);
         expect_equal(train(comm, link, which, How::kSharded, 3, 3, &half), whole);
+        expect_equal(train(comm, link, which, How::kOverlapped, 3, 3, &half), whole);
       },
       kTimeout, make);
 }
@@ -294,6 +302,129 @@ TEST(ShardedOptimizer, GoesOnOverSocketsAfterAnUpdateThatWasLeftOut) {
     optimizer.step();
     EXPECT_TRUE(at::equal(named[0].second, start - 1.0F - 1.0F));
   });
+}
+
+// Two ranks over sockets, one after the other at the update of 2^20 ones, of which 1 is taken away: rank 0
+// has done its step() before rank 1 begins with it.
+void step_one_after_the_other(
+    const std::function<void(Communicator&, ShardedOptimizer&, Reducer&, const NamedParameters&)>& then) {
+  std::promise<void> first_has_stepped;
+  testing::run_tcp({.machines = 2}, [&](Communicator& comm) {
+    const NamedParameters named = {{"a", at::ones({1 << 20}).requires_grad_()}};
+    const CommunicatorPtr shared(&comm, [](Communicator*) {});
+    Reducer reducer(named, shared);
+    ShardedOptimizer optimizer("sgd", tensors_of(named), {.lr = 1.0}, reducer, shared);
+    optimizer.overlap_param_gather();
+    reducer.prepare_for_forward(true);
+    backward(named);
+    if (comm.rank() == 1) {
+      ASSERT_EQ(first_has_stepped.get_future().wait_for(kTimeout), std::future_status::ready);
+    }
+    optimizer.step();
+    if (comm.rank() == 0) {
+      const float* memory = named[0].second.const_data_ptr<float>();
+      EXPECT_EQ(memory[0], 0.0F);              // its own
+      EXPECT_EQ(memory[(1 << 20) - 1], 1.0F);  // rank 1 has not come yet
+      first_has_stepped.set_value();
+    }
+    then(comm, optimizer, reducer, named);
+  });
+}
+
+TEST(OverlappedParamGather, AnOperationWaitsForWhatItTakes) {
+  step_one_after_the_other(
+      [](Communicator&, ShardedOptimizer&, Reducer& reducer, const NamedParameters& named) {
+        EXPECT_TRUE(at::equal(at::cat({named[0].second, at::zeros({1})}), at::zeros({(1 << 20) + 1})));
+        EXPECT_GT(reducer.take_parameter_wait_s(), 0.0);
+        EXPECT_EQ(reducer.take_parameter_wait_s(), 0.0);
+        EXPECT_FALSE(at::hasThreadLocalCallbacks());  // operations cost what they did before
+      });
+}
+
+TEST(OverlappedParamGather, WhoReadsMemoryWaitsByHand) {
+  step_one_after_the_other(
+      [](Communicator&, ShardedOptimizer& optimizer, Reducer&, const NamedParameters& named) {
+        optimizer.wait_for_parameters();
+        EXPECT_EQ(named[0].second.const_data_ptr<float>()[(1 << 20) - 1], 0.0F);
+      });
+}
+
+TEST(OverlappedParamGather, ABackwardPassWaitsForWhatTheForwardPassLeftOut) {
+  testing::run_tcp({.machines = 2}, [&](Communicator& comm) {
+    const NamedParameters named = make_parameters();
+    const CommunicatorPtr shared(&comm, [](Communicator*) {});
+    Reducer reducer(named, shared);
+    ShardedOptimizer optimizer("sgd", tensors_of(named), {.lr = 1.0}, reducer, shared);
+    std::vector<at::Tensor> start;
+    for (const auto& [name, parameter] : named) start.push_back(parameter.detach().clone());
+    int before = 0;
+    optimizer.overlap_param_gather([&] { ++before; });
+    for (int step = 0; step < 4; ++step) {
+      optimizer.zero_grad();
+      reducer.prepare_for_forward(true);
+      // The graph of `twice` reads the parameters' gradients and never the parameters.
+      at::Tensor twice = at::zeros({});
+      {
+        const at::RecordFunctionGuard unheard(false);
+        for (const auto& [name, parameter] : named) twice = twice + parameter.sum();
+      }
+      twice.backward();
+      EXPECT_FALSE(named[0].second.grad().defined());
+      optimizer.step();
+      EXPECT_FALSE(named[0].second.grad().defined());
+    }
+    EXPECT_EQ(before, 4);
+    for (std::size_t i = 0; i < start.size(); ++i)
+      EXPECT_TRUE(at::equal(named[i].second, start[i] - 1.0F - 1.0F - 1.0F - 1.0F));
+  });
+}
+
+TEST(OverlappedParamGather, AFailureThatAnOperationMetIsThrownByTheBackwardPass) {
+  std::promise<void> first_has_stepped;
+  testing::run_ranks(
+      2,
+      [&](Communicator& comm) {
+        const NamedParameters named = make_parameters();
+        const CommunicatorPtr shared(&comm, [](Communicator*) {});
+        Reducer reducer(named, shared);
+        ShardedOptimizer optimizer("sgd", tensors_of(named), {.lr = 1.0}, reducer, shared);
+        optimizer.overlap_param_gather();
+        for (int step = 0; step < 3; ++step) {  // the buckets are rebuilt after the first
+          if (step > 0) optimizer.step();
+          optimizer.zero_grad();
+          reducer.prepare_for_forward(true);
+          backward(named);
+        }
+        if (comm.rank() == 1) {
+          EXPECT_EQ(first_has_stepped.get_future().wait_for(kTimeout), std::future_status::ready);
+          return comm.abort("rank 1 gives up");
+        }
+        optimizer.step();
+        first_has_stepped.set_value();
+        optimizer.zero_grad();
+        reducer.prepare_for_forward(true);
+        const at::Tensor loss = named[0].second.sum() + named[1].second.sum();
+        EXPECT_THROW(loss.backward(), CommError);
+        EXPECT_THROW(optimizer.wait_for_parameters(), CommError);
+      },
+      kTimeout, testing::over_sockets({.machines = 2}));
+}
+
+TEST(OverlappedParamGather, ChangesNothingWhereRanksShareMemory) {
+  testing::run_ranks(
+      2,
+      [](Communicator& comm) {
+        const NamedParameters named = make_parameters();
+        const CommunicatorPtr shared(&comm, [](Communicator*) {});
+        Reducer reducer(named, shared);
+        ShardedOptimizer optimizer("sgd", tensors_of(named), {.lr = 1.0}, reducer, shared);
+        optimizer.overlap_param_gather();
+        EXPECT_FALSE(optimizer.overlaps_param_gather());
+        optimizer.wait_for_parameters();
+        EXPECT_THROW(reducer.overlap_gathering(true), std::logic_error);
+        comm.barrier();
+      },
+      kTimeout, share_memory);
 }
 
 }  // namespace
