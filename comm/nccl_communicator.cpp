@@ -16,6 +16,7 @@
 #include "comm/reduction.h"
 #include "comm/replay_watch.h"
 #include "comm/sum_rows.h"
+#include "comm/traced_collective.h"
 #include "comm/tree_exchange.h"
 
 namespace lockstep {
@@ -71,7 +72,7 @@ Function find_call(const char* name) {
   return reinterpret_cast<Function>(function);
 }
 
-class NcclCommunicator final : public Communicator, public ReplayWatch {
+class NcclCommunicator final : public Communicator, public ReplayWatch, public DeviceTraced {
  public:
   NcclCommunicator(CommunicatorPtr host, NcclOptions options)
       : host_(std::move(host)), order_(options.order), session_(*host_, options.device, options.timeout) {
@@ -185,6 +186,10 @@ class NcclCommunicator final : public Communicator, public ReplayWatch {
   }
 
   void throw_if_failed() override { session_.throw_if_failed(); }
+
+  void set_device_trace(std::shared_ptr<DeviceTrace> trace) override {
+    session_.set_device_trace(std::move(trace));
+  }
 
   std::int64_t bytes_sent() const override {
     return bytes_sent_.load(std::memory_order_relaxed) + host_->bytes_sent();

@@ -9,6 +9,7 @@
 #include <c10/cuda/CUDAGuard.h>
 
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include "comm/errors.h"
@@ -32,6 +33,7 @@ struct NcclSession::Flight {
   Clock::time_point started;
   at::cuda::CUDAEvent done;
   bool recorded = false;  // in a capture: `done` may be waited for within it, and never queried
+  std::optional<TracedCollective> traced;  // not where it is recorded
 };
 
 class NcclWork final : public Work {
@@ -40,7 +42,14 @@ class NcclWork final : public Work {
       : flight_(std::move(flight)), session_(session) {}
   void wait() override {
     session_.throw_if_failed();
-    flight_->done.block(c10::cuda::getCurrentCUDAStream(flight_->done.device_index()));
+    const auto block = [this] {
+      flight_->done.block(c10::cuda::getCurrentCUDAStream(flight_->done.device_index()));
+    };
+    if (flight_->traced) {
+      flight_->traced->wait(block);
+    } else {
+      block();
+    }
   }
   bool is_completed() const override {
     if (flight_->recorded) return false;
@@ -95,6 +104,9 @@ WorkPtr NcclSession::launch(const char* name, const at::Tensor& described,
   flight->collective = describe_collective(name, sequence_++, described.scalar_type(), described.numel());
   flight->started = Clock::now();
   flight->recorded = c10::cuda::currentStreamCaptureStatusMayInitCtx() != c10::cuda::CaptureStatus::None;
+  if (trace_ && !flight->recorded) {
+    flight->traced.emplace(trace_, name, static_cast<std::int64_t>(described.nbytes()));
+  }
   current_ = flight->collective;
   at::cuda::CUDAEvent ready;
   ready.record(c10::cuda::getCurrentCUDAStream(device_.index()));
@@ -102,7 +114,11 @@ WorkPtr NcclSession::launch(const char* name, const at::Tensor& described,
   {
     const c10::cuda::CUDAStreamGuard ours(stream_);
     const at::NoGradGuard no_grad;
-    body();
+    if (flight->traced) {
+      flight->traced->queue(body);
+    } else {
+      body();
+    }
   }
   flight->done.record(stream_);
   for (const at::Tensor& tensor : tensors) {
@@ -141,6 +157,11 @@ void NcclSession::watch(const std::string& what) {
   flight->started = Clock::now();
   flight->done.record(c10::cuda::getCurrentCUDAStream(device_.index()));
   flights_.push_back(std::move(flight));
+}
+
+void NcclSession::set_device_trace(std::shared_ptr<DeviceTrace> trace) {
+  const std::scoped_lock lock(mutex_);
+  trace_ = std::move(trace);
 }
 
 void NcclSession::throw_if_failed() {

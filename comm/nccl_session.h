@@ -18,6 +18,7 @@
 #include <thread>
 
 #include "comm/communicator.h"
+#include "comm/traced_collective.h"
 
 namespace lockstep {
 
@@ -62,6 +63,9 @@ class NcclSession {
   // step's replay, whose collectives were not watched when they were recorded.
   void watch(const std::string& what);
 
+  // Null: collectives are not traced. Those of a capture never are.
+  void set_device_trace(std::shared_ptr<DeviceTrace> trace);
+
   void throw_if_failed();
   // Until our stream has nothing left to do. Blocks the host.
   void synchronize();
@@ -96,6 +100,7 @@ class NcclSession {
   std::string current_;  // what is being called, for errors
   std::uint64_t sequence_ = 0;
   std::deque<std::shared_ptr<Flight>> flights_;  // oldest first; each is done no later than the one after it
+  std::shared_ptr<DeviceTrace> trace_;
   std::string failure_;
   std::jthread aborting_;  // inside ncclCommAbort, from the first failure on; joined at the end
   bool stopping_ = false;

@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "comm/device_trace.h"
 #include "comm/reducer_state.h"
 #include "comm/ring_communicator.h"
 
@@ -111,6 +112,7 @@ void Reducer::State::start_gathering(std::size_t bucket) {
   }
   if (!places.empty()) at::_foreach_copy_(places, elements);
   if (trace != nullptr) active.gathering_begin_ns = TraceRecorder::now_ns();
+  const TracedBucket traced(trace, bucket);
   active.gathering = communicator->all_gather(memory.blocks(), memory.block());
   ++gatherings_left;
 }

@@ -10,6 +10,7 @@
 #include <numeric>
 #include <stdexcept>
 
+#include "comm/device_trace.h"
 #include "comm/errors.h"
 #include "comm/link_measurement.h"
 
@@ -140,6 +141,7 @@ void Reducer::State::mark_ready(std::size_t parameter) {
 void Reducer::State::start_reduction(std::size_t bucket, const at::Tensor& gradients) {
   ActiveBucket& active = buckets[bucket];
   if (trace != nullptr) active.begin_ns = TraceRecorder::now_ns();
+  const TracedBucket traced(trace, bucket);
   if (scatters()) {
     active.work = communicator->reduce_scatter(active.memory->block(), active.memory->blocks());
     return;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <utility>
@@ -9,8 +10,13 @@
 
 namespace lockstep {
 
+class DeviceTrace;
+
 struct TraceEvent {
   static constexpr std::int64_t kInstant = -1;
+  // Lines of the device's times (comm/device_trace.h), behind those of all buckets.
+  static constexpr int kComputeLine = 1'000'000;
+  static constexpr int kCommunicationLine = kComputeLine + 1;
 
   std::string name;
   const char* category = "";  // a literal
@@ -37,8 +43,19 @@ class TraceRecorder {
     return std::exchange(events_, {});
   }
 
+  // Where the device's times go, which are not among take()'s; null: none are wanted.
+  void set_device(std::shared_ptr<DeviceTrace> device) {
+    const std::scoped_lock lock(mutex_);
+    device_ = std::move(device);
+  }
+  std::shared_ptr<DeviceTrace> device() const {
+    const std::scoped_lock lock(mutex_);
+    return device_;
+  }
+
  private:
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
+  std::shared_ptr<DeviceTrace> device_;
   std::vector<TraceEvent> events_;
 };
 

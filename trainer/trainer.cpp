@@ -90,6 +90,7 @@ Trainer::~Trainer() = default;
 void Trainer::make_tracer() {
   const std::int64_t warm_up = trace_warm_up(total_steps() - state_.step, config_.trace_steps);
   StepTracerOptions options{.first_step = state_.step + 1 + warm_up, .steps = config_.trace_steps};
+  if (device_.is_cuda()) options.device_moments = cuda_moments(device_);
   if (reporter_) {
     options.file = run_dir_.trace_file();
     options.say = [this](const std::string& line) { reporter_->say(line); };

@@ -22,8 +22,8 @@ void Trainer::overlap_param_gather() {
   const bool gathers = sharded_ != nullptr && sharded_->scatters();
   if (config_.overlap_param_gather == "on" && !gathers) {
     throw std::invalid_argument(
-        "--overlap-param-gather on: no parameters are gathered here; it takes --shard-optimizer on, ranks "
-        "that do not share memory, and gradients that are reduce-scattered (docs/communication.md); use auto");
+        "--overlap-param-gather on: no parameters are gathered here; it takes --shard-optimizer on, and "
+        "ranks without shared memory whose gradients are reduce-scattered (docs/communication.md); use auto");
   }
   if (gathers && config_.overlap_param_gather != "off")
     sharded_->overlap_param_gather([this] { ddp_->sync_buffers(); });

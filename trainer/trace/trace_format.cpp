@@ -13,6 +13,13 @@ Json name_of(const char* kind, const TraceProcess& process, int line, const std:
   return {{"ph", "M"}, {"pid", process.rank}, {"tid", line}, {"name", kind}, {"args", {{"name", name}}}};
 }
 
+std::string line_name(int line) {
+  if (line == 0) return "training";
+  if (line == TraceEvent::kComputeLine) return "device: compute";
+  if (line == TraceEvent::kCommunicationLine) return "device: communication";
+  return "bucket " + std::to_string(line - 1);
+}
+
 double microseconds(std::int64_t ns) {
   return static_cast<double>(ns) / 1e3;
 }
@@ -32,8 +39,7 @@ std::string to_trace_events(const TraceProcess& process, const std::vector<Trace
   std::set<int> lines;
   for (const TraceEvent& event : events) {
     if (lines.insert(event.line).second) {
-      append(name_of("thread_name", process, event.line,
-                     event.line == 0 ? "training" : "bucket " + std::to_string(event.line - 1)));
+      append(name_of("thread_name", process, event.line, line_name(event.line)));
     }
     const bool instant = event.duration_ns == TraceEvent::kInstant;
     Json object = {{"ph", instant ? "i" : "X"},

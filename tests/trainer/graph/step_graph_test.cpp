@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "comm/errors.h"
+#include "tests/comm/forwarding_communicator.h"
 #include "tests/comm/rank_threads.h"
 #include "tests/trainer/graph/repeating_recording.h"
 
@@ -100,31 +101,15 @@ TEST(StepGraph, WhatOneRankCannotCaptureNoneReplays) {
 }
 
 // A communicator that is told of replays, as NCCL's.
-class Watching final : public Communicator, public ReplayWatch {
+class Watching final : public testing::ForwardingCommunicator, public ReplayWatch {
  public:
-  int rank() const override { return inner_->rank(); }
-  int world_size() const override { return inner_->world_size(); }
-  std::string backend() const override { return "watching"; }
+  Watching() : ForwardingCommunicator(alone()) {}
+
   WorkPtr all_reduce(at::Tensor tensor, ReduceOp op) override {
     bytes_ += static_cast<std::int64_t>(tensor.nbytes());
-    return inner_->all_reduce(std::move(tensor), op);
+    return ForwardingCommunicator::all_reduce(std::move(tensor), op);
   }
-  WorkPtr reduce_scatter(at::Tensor output, at::Tensor input, ReduceOp op) override {
-    return inner_->reduce_scatter(std::move(output), std::move(input), op);
-  }
-  WorkPtr all_gather(at::Tensor output, at::Tensor input) override {
-    return inner_->all_gather(std::move(output), std::move(input));
-  }
-  WorkPtr broadcast(at::Tensor tensor, int root) override {
-    return inner_->broadcast(std::move(tensor), root);
-  }
-  WorkPtr send_receive(at::Tensor output, at::Tensor input) override {
-    return inner_->send_receive(std::move(output), std::move(input));
-  }
-  void barrier() override { inner_->barrier(); }
   std::int64_t bytes_sent() const override { return bytes_; }
-  void shutdown() override { inner_->shutdown(); }
-  void abort(const std::string& reason) noexcept override { inner_->abort(reason); }
 
   void watch_replay(const std::string& what, std::int64_t bytes_sent) override {
     watched.push_back(what);
@@ -138,7 +123,6 @@ class Watching final : public Communicator, public ReplayWatch {
   std::string failure;
 
  private:
-  CommunicatorPtr inner_ = alone();
   std::int64_t bytes_ = 0;
 };
 

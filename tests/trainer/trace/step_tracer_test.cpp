@@ -1,11 +1,16 @@
 #include "trainer/trace/step_tracer.h"
 
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
+#include <memory>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 
 #include "tests/comm/rank_threads.h"
+#include "tests/comm/stand_in_device.h"
 #include "tests/temporary_folder.h"
 
 namespace lockstep {
@@ -65,6 +70,7 @@ TEST(StepTracer, RecordsTheStepsAskedForOnEveryRank) {
   const Json trace = traced(3, 2, 2, 5);
   EXPECT_EQ(trace["otherData"]["steps"], "2 to 3");
   EXPECT_EQ(trace["otherData"]["clocks"], "all ranks read the same clock");
+  EXPECT_FALSE(trace["otherData"].contains("device_clocks"));
   for (int rank = 0; rank < 3; ++rank) {
     const auto steps = spans(trace, rank, "step");
     ASSERT_EQ(steps.size(), 2U);
@@ -88,6 +94,89 @@ TEST(StepTracer, WaitsLieWithinTheirBackwardPass) {
   ASSERT_EQ(waits.size(), 1U);
   for (const Json& part : spans(trace, 0, "part")) {
     EXPECT_TRUE(part["name"] != "backward" || contains(part, waits[0])) << part;
+  }
+}
+
+constexpr std::int64_t kMs = 1'000'000;
+
+// Two steps of a model on a device that needs 3 ms for the forward pass and twice 4 ms for the backward pass,
+// after each of which a sum of 2 ms begins.
+void run_steps_on(testing::StandInDevice& device, Communicator& comm, StepTracer& tracer, StepTimer& timer) {
+  for (std::int64_t step = 1; step <= 2; ++step) {
+    tracer.begin_step(step);
+    timer.begin_step();
+    timer.begin(StepPart::kForward);
+    device.queue(3 * kMs);
+    timer.begin(StepPart::kBackward);
+    std::vector<WorkPtr> sums;
+    for (std::size_t bucket = 0; bucket < 2; ++bucket) {
+      device.queue(4 * kMs);
+      const TracedBucket traced(tracer.recorder(), bucket);
+      sums.push_back(comm.all_reduce(at::ones({5})));
+    }
+    for (const WorkPtr& sum : sums) sum->wait();
+    timer.end_step();
+    tracer.end_step();
+  }
+}
+
+Json traced_device(int world_size) {
+  const testing::TemporaryFolder folder;
+  testing::run_ranks(world_size, [&](Communicator& comm) {
+    testing::StandInDevice device;
+    const auto nccl =
+        std::make_shared<testing::StandInNccl>(CommunicatorPtr(&comm, [](Communicator*) {}), device, 2 * kMs);
+    StepTimer timer;
+    StepTracerOptions options{.first_step = 1, .steps = 2, .file = folder.path() / "trace.json"};
+    options.device_moments = device.moments();
+    options.say = [](const std::string&) {};
+    StepTracer tracer(options, nccl, timer);
+    run_steps_on(device, *nccl, tracer, timer);
+    EXPECT_FALSE(nccl->is_traced()) << "after the last traced step";
+  });
+  std::ifstream file(folder.path() / "trace.json");
+  return Json::parse(file);
+}
+
+Json named(const std::vector<Json>& events, const std::string& name) {
+  const auto found =
+      std::find_if(events.begin(), events.end(), [&](const Json& event) { return event["name"] == name; });
+  if (found == events.end()) throw std::out_of_range("no event is named " + name);
+  return *found;
+}
+
+// By how much this test's clocks may be read wrongly.
+constexpr double kSlackUs = 200.0;
+
+TEST(StepTracer, ADevicesSumsLieUnderItsBackwardPass) {
+  const Json trace = traced_device(2);
+  EXPECT_TRUE(trace["otherData"].contains("device_clocks"));
+  const auto begin = [](const Json& event) { return event["ts"].get<double>(); };
+  const auto end = [&](const Json& event) { return begin(event) + event["dur"].get<double>(); };
+  for (int rank = 0; rank < 2; ++rank) {
+    const auto on_device = spans(trace, rank, "device");
+    for (const Json& step : spans(trace, rank, "step")) {
+      const Json device_step = named(on_device, step["name"]);
+      EXPECT_GE(begin(device_step), begin(step) - kSlackUs);
+      std::vector<Json> within, sums;
+      for (const Json& event : on_device)
+        if (contains(device_step, event)) within.push_back(event);
+      for (const Json& event : spans(trace, rank, "collective"))
+        if (contains(device_step, event)) sums.push_back(event);
+      const Json forward = named(within, "forward");
+      const Json backward = named(within, "backward");
+      EXPECT_GE(end(forward) - begin(forward), 3000.0 - kSlackUs);
+      EXPECT_NEAR(begin(backward), end(forward), 0.002) << "a part begins where the one before it ends";
+      ASSERT_EQ(sums.size(), 2U);
+      const Json first = named(sums, "all_reduce of bucket 0");
+      EXPECT_GE(begin(first), begin(backward) + 4000.0 - kSlackUs) << "when its gradients are there";
+      EXPECT_GE(end(first) - begin(first), 2000.0 - kSlackUs);
+      const Json wait = named(within, "wait for all_reduce of bucket 0");
+      EXPECT_GE(begin(wait), begin(first) + 4000.0 - kSlackUs) << "the other half is computed beside it";
+      const Json last_wait = named(within, "wait for all_reduce of bucket 1");
+      EXPECT_GE(end(last_wait), end(named(sums, "all_reduce of bucket 1")) - kSlackUs);
+      EXPECT_TRUE(contains(backward, wait) && contains(backward, last_wait));
+    }
   }
 }
 

@@ -31,5 +31,16 @@ TEST(TraceFormat, IsTheTraceEventFormat) {
   EXPECT_EQ(events[6]["pid"], 1);
 }
 
+TEST(TraceFormat, ADevicesLinesAreNamed) {
+  const std::string text =
+      to_trace_events({}, {{.name = "forward", .category = "device", .line = TraceEvent::kComputeLine},
+                           {.name = "all_reduce", .line = TraceEvent::kCommunicationLine}});
+  const Json events = Json::parse("[" + text + "]");
+  ASSERT_EQ(events.size(), 6U);
+  EXPECT_EQ(events[2]["args"]["name"], "device: compute");
+  EXPECT_EQ(events[4]["args"]["name"], "device: communication");
+  EXPECT_NE(events[3]["tid"], events[5]["tid"]);
+}
+
 }  // namespace
 }  // namespace lockstep
