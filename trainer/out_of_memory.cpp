@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <new>
 
+#include "trainer/metrics/number_format.h"
+
 namespace lockstep {
 namespace {
 
@@ -12,18 +14,10 @@ namespace {
 constexpr const char* kCpuAllocator = "DefaultCPUAllocator: ";
 constexpr const char* kSizeFollows = "ried to allocate ";
 
-std::string binary_size(double bytes) {
-  char text[64];
-  constexpr double kMib = 1 << 20;
-  const bool large = bytes >= 1024.0 * kMib;
-  std::snprintf(text, sizeof text, large ? "%.2f GiB" : "%.1f MiB", bytes / (large ? 1024.0 * kMib : kMib));
-  return text;
-}
-
 std::string held_text(const HeldBytes& held) {
   std::string text =
-      "weights of " + binary_size(held.weights) + ", gradients of " + binary_size(held.gradients);
-  return text + (held.optimizer ? " and optimizer state of " + binary_size(*held.optimizer)
+      "weights of " + format_bytes(held.weights) + ", gradients of " + format_bytes(held.gradients);
+  return text + (held.optimizer ? " and optimizer state of " + format_bytes(*held.optimizer)
                                 : " and its share of the optimizer state");
 }
 
@@ -47,7 +41,7 @@ std::string size_asked_for(const std::exception& error) {
   const std::string size = text.substr(begin, end - begin);
   if (!size.ends_with(" bytes")) return size;
   double bytes = 0.0;
-  return std::sscanf(size.c_str(), "%lf", &bytes) == 1 ? binary_size(bytes) : "";
+  return std::sscanf(size.c_str(), "%lf", &bytes) == 1 ? format_bytes(bytes) : "";
 }
 
 std::string out_of_memory_advice(const TrainConfig& config, const MemoryFacts& facts) {

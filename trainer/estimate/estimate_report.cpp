@@ -57,12 +57,6 @@ std::string hours_text(const std::optional<double>& hours) {
 
 }  // namespace
 
-std::string format_bytes(double bytes) {
-  constexpr double kMib = 1 << 20;
-  constexpr double kGib = 1 << 30;
-  return bytes >= kGib ? fixed(bytes / kGib, 2) + " GiB" : fixed(bytes / kMib, 1) + " MiB";
-}
-
 std::string estimate_text(const EstimateFacts& facts, const StepMemory& memory, const PlannedRun& run,
                           const std::vector<EstimatedOffer>& offers) {
   std::string text = facts.model + ", " + format_count(facts.num_parameters) + " parameters, " + facts.data;

@@ -23,9 +23,6 @@ struct EstimateFacts {
   double host_kernels_per_evaluated_sample = 0.0;
 };
 
-// "1.23 GiB", "45.6 MiB".
-std::string format_bytes(double bytes);
-
 std::string estimate_text(const EstimateFacts& facts, const StepMemory& memory, const PlannedRun& run,
                           const std::vector<EstimatedOffer>& offers);
 std::string estimate_json(const EstimateFacts& facts, const StepMemory& memory, const PlannedRun& run,

@@ -43,4 +43,10 @@ std::string format_rate(double samples_per_s) {
   return print("%.1f samples/s", samples_per_s);
 }
 
+std::string format_bytes(double bytes) {
+  constexpr double kMib = 1 << 20;
+  constexpr double kGib = 1 << 30;
+  return bytes >= kGib ? print("%.2f GiB", bytes / kGib) : print("%.1f MiB", bytes / kMib);
+}
+
 }  // namespace lockstep

@@ -1,4 +1,4 @@
-// How numbers are printed for people, in the bar, the plain lines and the final table alike.
+// How numbers are printed for people, in the bar, the plain lines, the final table and errors alike.
 #pragma once
 
 #include <cstdint>
@@ -14,5 +14,7 @@ std::string format_count(std::int64_t count);
 std::string format_loss(double loss);
 // "12,345 samples/s", "7.3 samples/s".
 std::string format_rate(double samples_per_s);
+// "1.23 GiB", "45.6 MiB".
+std::string format_bytes(double bytes);
 
 }  // namespace lockstep

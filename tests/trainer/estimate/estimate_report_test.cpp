@@ -41,12 +41,6 @@ TEST(EstimateReport, WhatKernelsTakeForEachSampleCountsOnThisCpuOnly) {
               HasSubstr("  on this CPU       4.29 GiB"));  // 4.04 - 0.75 + 1
 }
 
-TEST(EstimateReport, BytesForPeople) {
-  EXPECT_EQ(format_bytes(1.5 * kGib), "1.50 GiB");
-  EXPECT_EQ(format_bytes(45.625 * kMib), "45.6 MiB");
-  EXPECT_EQ(format_bytes(0), "0.0 MiB");
-}
-
 TEST(EstimateReport, SaysPartsSumsRowsAndAssumptions) {
   const auto offers = estimate_offers(
       {{"V100", 16, Price{2.48, "USD"}, "us (2026-01-01)"}, {"TPU-v3", 128, {}, ""}}, kMemory, kRun);

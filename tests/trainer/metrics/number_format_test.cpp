@@ -44,5 +44,12 @@ TEST(NumberFormat, Rates) {
   EXPECT_EQ(format_rate(INFINITY), "inf samples/s");
 }
 
+TEST(NumberFormat, Bytes) {
+  constexpr double kMib = 1 << 20;
+  EXPECT_EQ(format_bytes(1536 * kMib), "1.50 GiB");
+  EXPECT_EQ(format_bytes(45.625 * kMib), "45.6 MiB");
+  EXPECT_EQ(format_bytes(0), "0.0 MiB");
+}
+
 }  // namespace
 }  // namespace lockstep
