@@ -60,6 +60,8 @@ class Communicator {
   virtual at::Tensor allocate(at::IntArrayRef sizes, const at::TensorOptions& options) {
     return at::empty(sizes, options);
   }
+  // Device memory that allocate() holds and LibTorch's allocator knows nothing of, bytes.
+  virtual std::int64_t allocated_bytes() const { return 0; }
 
   // Every rank's `tensor` becomes the element-wise reduction over ranks, with the same bits on all of them.
   virtual WorkPtr all_reduce(at::Tensor tensor, ReduceOp op = ReduceOp::kSum) = 0;

@@ -92,6 +92,7 @@ class NcclCommunicator final : public Communicator, public ReplayWatch, public D
     if (!options.device().is_cuda()) return host_->allocate(sizes, options);
     return memory_->allocate(sizes, options);
   }
+  std::int64_t allocated_bytes() const override { return memory_->allocated_bytes(); }
 
   WorkPtr all_reduce(at::Tensor tensor, ReduceOp op) override {
     if (!is_ours(tensor)) return host_->all_reduce(std::move(tensor), op);

@@ -63,7 +63,7 @@ at::Tensor NcclMemory::allocate(at::IntArrayRef sizes, const at::TensorOptions& 
   std::size_t bytes = options.dtype().itemsize();
   for (const std::int64_t size : sizes) bytes *= static_cast<std::size_t>(size);
   if (kind_ == NcclMemoryKind::kOrdinary || bytes == 0) return at::empty(sizes, options);
-  Block block;
+  Block block{.bytes = bytes};
   const int answer = calls_.allocate(&block.data, bytes);
   if (!calls_.all_ranks(answer == 0)) {
     if (answer == 0) calls_.free(block.data);
@@ -82,6 +82,13 @@ at::Tensor NcclMemory::allocate(at::IntArrayRef sizes, const at::TensorOptions& 
       block.data, sizes, [self = shared_from_this()](void* data) { self->give_back(data); }, options);
 }
 
+std::int64_t NcclMemory::allocated_bytes() const {
+  const std::scoped_lock lock(mutex_);
+  std::int64_t bytes = 0;
+  for (const Block& block : blocks_) bytes += static_cast<std::int64_t>(block.bytes);
+  return bytes;
+}
+
 bool NcclMemory::add(Block& block, std::size_t bytes) {
   if (kind_ == NcclMemoryKind::kSymmetric) {
     const bool added = calls_.add_window(block.data, bytes, &block.handle) == 0 && block.handle != nullptr;
@@ -90,7 +97,7 @@ bool NcclMemory::add(Block& block, std::size_t bytes) {
     if (added) remove(block);
     come_down_to(NcclMemoryKind::kRegistered, "NCCL makes no symmetric windows between these GPUs");
   }
-  block = {.data = block.data};
+  block = {.data = block.data, .bytes = bytes};
   const bool added = calls_.add_buffer(block.data, bytes, &block.handle) == 0;
   if (calls_.all_ranks(added)) return true;
   if (added) remove(block);

@@ -52,6 +52,8 @@ class NcclMemory : public std::enable_shared_from_this<NcclMemory> {
   // if a kind was required and cannot be had.
   at::Tensor allocate(at::IntArrayRef sizes, const at::TensorOptions& options);
   NcclMemoryKind kind() const { return kind_; }
+  // Of ncclMemAlloc and not freed yet, as they were asked for.
+  std::int64_t allocated_bytes() const;
 
   // Before the communicator goes in good order: takes everything out of it, on all ranks in one order.
   void close();
@@ -61,6 +63,7 @@ class NcclMemory : public std::enable_shared_from_this<NcclMemory> {
  private:
   struct Block {
     void* data = nullptr;
+    std::size_t bytes = 0;
     void* handle = nullptr;
     bool is_window = false;
     bool returned = false;
@@ -77,7 +80,7 @@ class NcclMemory : public std::enable_shared_from_this<NcclMemory> {
   NcclMemoryKind kind_;
   NcclMemoryCalls calls_;
   std::function<void(const std::string&)> warn_;
-  std::mutex mutex_;  // guards what follows: tensors may die on any thread
+  mutable std::mutex mutex_;  // guards what follows: tensors may die on any thread
   bool open_ = true;
   std::vector<Block> blocks_;  // as they were allocated
 };

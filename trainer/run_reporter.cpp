@@ -102,6 +102,11 @@ struct RunReporter::State {
     return progress;
   }
 
+  std::optional<PeakDeviceMemory> peak_device() const {
+    if (!facts.peak_device_memory) return std::nullopt;
+    return facts.peak_device_memory();
+  }
+
   double epochs_done(const Position& at) const {
     return static_cast<double>(at.epoch) +
            static_cast<double>(at.batch) / static_cast<double>(facts.batches_per_epoch);
@@ -258,6 +263,7 @@ void RunReporter::stepped(const StepReport& step) {
   record.costs = state.costs(step.at);
   record.grad_norm = step.grad_norm;
   record.loss_scale = step.loss_scale;
+  record.peak_device = state.peak_device();
   state.metrics.write(record);
   state.sinks.logged(record);
   state.bar.log(state.progress(step.at, step.loss));
@@ -305,8 +311,9 @@ void RunReporter::finished(const std::string& reason, int exit_code, const Posit
   const double elapsed_s = state.bill.running_s();
   const Costs costs = state.costs(at);
   const RunPartTimes parts = state.bill.parts();
+  const std::optional<PeakDeviceMemory> peak_device = state.peak_device();
   state.metrics.write(EndRecord{reason, exit_code, at.epoch, at.step, at.samples_seen, train_loss, test_loss,
-                                test_accuracy, elapsed_s, parts, costs});
+                                test_accuracy, elapsed_s, parts, costs, peak_device});
   state.bill.close(reason);
   state.print_later_warnings();
   RunSummary summary;
@@ -330,6 +337,7 @@ void RunReporter::finished(const std::string& reason, int exit_code, const Posit
   summary.checkpoint = checkpoint;
   summary.parts = parts;
   summary.costs = costs;
+  summary.peak_device = peak_device;
   if (const double epochs = state.epochs_done(at); epochs > 0.0) {
     summary.per_epoch = costs.spend;
     summary.per_epoch->gpu_hours /= epochs;

@@ -1,6 +1,7 @@
 // RunReporter: everything that rank 0 shows and writes about a run; the other ranks have none.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -20,8 +21,9 @@ struct RunFacts {
   std::string data;          // Dataset::description()
   int terminal_columns = 0;  // 0: no terminal
   std::int64_t batches_per_epoch = 0;
-  std::int64_t total_steps = 0;        // optimizer steps of the whole run
-  std::int64_t tokens_per_sample = 0;  // 0: samples are not made of tokens
+  std::int64_t total_steps = 0;                          // optimizer steps of the whole run
+  std::int64_t tokens_per_sample = 0;                    // 0: samples are not made of tokens
+  std::function<PeakDeviceMemory()> peak_device_memory;  // so far; none on the CPU
 };
 
 // Where a run is, for the bar.

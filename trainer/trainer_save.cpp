@@ -6,6 +6,7 @@
 #include "trainer/checkpoint/snapshot.h"
 #include "trainer/config/checkpoint_options.h"
 #include "trainer/cost/ledger.h"
+#include "trainer/device_memory.h"
 #include "trainer/model_state.h"
 #include "trainer/trainer.h"
 
@@ -24,6 +25,8 @@ void Trainer::make_saver(const TrainerParts& parts) {
                                                config_.mean_time_between_failures_h, parts.nodes);
     RunFacts run_facts = facts();
     run_facts.terminal_columns = parts.terminal_columns;
+    if (device_.is_cuda())
+      run_facts.peak_device_memory = [this] { return peak_device_memory(device_, *communicator_); };
     reporter_.emplace(run_dir_, std::move(run_facts));
   }
   std::optional<std::int64_t> complete;

@@ -90,6 +90,20 @@ TEST(NcclMemoryTest, RegistersBeforeUseAndDeregistersBeforeFree) {
   EXPECT_TRUE(nccl.warnings.empty());
 }
 
+TEST(NcclMemoryTest, CountsWhatIsNotFreedYet) {
+  FakeNccl nccl;
+  nccl.has_windows = false;
+  const auto memory = nccl.memory(NcclMemoryKind::kSymmetric);
+  const at::Tensor kept = memory->allocate({4}, kFloats);
+  at::Tensor dropped = memory->allocate({2, 3}, kFloats);
+  EXPECT_EQ(memory->allocated_bytes(), 16 + 24);
+  dropped.reset();
+  EXPECT_EQ(memory->allocated_bytes(), 16 + 24);  // until all ranks come to the next allocation
+  nccl.allocates = false;
+  const at::Tensor ordinary = memory->allocate({8}, kFloats);
+  EXPECT_EQ(memory->allocated_bytes(), 16);
+}
+
 TEST(NcclMemoryTest, ATensorMayOutliveTheCommunicator) {
   FakeNccl nccl;
   auto memory = nccl.memory(NcclMemoryKind::kSymmetric);

@@ -10,6 +10,7 @@
 
 #include "trainer/cost/run_parts.h"
 #include "trainer/metrics/costs.h"
+#include "trainer/metrics/peak_memory.h"
 #include "trainer/metrics/step_timer.h"
 
 namespace lockstep {
@@ -59,6 +60,7 @@ struct TrainRecord {
   Costs costs;                       // docs/contracts.md, *spend*
   std::optional<double> grad_norm;   // where clipping computes it
   std::optional<double> loss_scale;  // of this step, with --precision 16-mixed
+  std::optional<PeakDeviceMemory> peak_device;  // fields peak_device_allocated_bytes, ..._reserved_bytes
 };
 
 // After an evaluation.
@@ -99,6 +101,7 @@ struct EndRecord {
   double elapsed_s = 0.0;
   RunPartTimes parts;
   Costs costs;
+  std::optional<PeakDeviceMemory> peak_device;  // as of a TrainRecord
 };
 
 }  // namespace lockstep

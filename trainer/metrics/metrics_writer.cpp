@@ -39,6 +39,12 @@ void put_number(Json& line, const std::string& key, const std::optional<double>&
   if (value) put_number(line, key, *value);
 }
 
+void put_peak(Json& line, const std::optional<PeakDeviceMemory>& peak) {
+  if (!peak) return;
+  put_number(line, "peak_device_allocated_bytes", peak->allocated_bytes);
+  put_number(line, "peak_device_reserved_bytes", peak->reserved_bytes);
+}
+
 void put_costs(Json& line, const Costs& costs) {
   line["spend"] = costs.spend.amount ? Json(*costs.spend.amount) : Json(nullptr);
   line["currency"] = costs.spend.currency;
@@ -152,6 +158,7 @@ void MetricsWriter::write(const TrainRecord& record) {
   put_costs(line, record.costs);
   put_number(line, "grad_norm", record.grad_norm);
   put_number(line, "loss_scale", record.loss_scale);
+  put_peak(line, record.peak_device);
   write_line(text_of(line));
 }
 
@@ -199,6 +206,7 @@ void MetricsWriter::write(const EndRecord& record) {
   }
   put_costs(line, record.costs);
   put_number(line, "peak_resident_bytes", peak_resident_bytes());
+  put_peak(line, record.peak_device);
   write_line(text_of(line));
 }
 

@@ -85,6 +85,13 @@ std::string run_parts(const RunPartTimes& parts) {
   return text;
 }
 
+std::string gpu_memory(const RunSummary& summary) {
+  if (!summary.peak_device) return {};
+  return "at most " + format_bytes(summary.peak_device->allocated_bytes) + " in use, " +
+         format_bytes(summary.peak_device->reserved_bytes) + " reserved" +
+         (summary.world_size > 1 ? " on rank 0" : "");
+}
+
 std::string cost(const RunSummary& summary) {
   const Spend& spend = summary.costs.spend;
   std::string text = format_spend(spend);
@@ -116,6 +123,7 @@ std::string format_summary(const RunSummary& summary) {
               format_count(summary.steps) + " steps");
   add_row(table, "time", format_duration(summary.elapsed_s) + ", " + format_rate(summary.samples_per_s));
   add_row(table, "a step", step_times(summary.times));
+  add_row(table, "GPU memory", gpu_memory(summary));
   add_row(table, "train loss", summary.train_loss ? format_loss(*summary.train_loss) : "");
   add_row(table, "test", test_result(summary));
   add_row(table, "checkpoint", summary.checkpoint);

@@ -7,6 +7,7 @@
 
 #include "trainer/cost/run_parts.h"
 #include "trainer/metrics/costs.h"
+#include "trainer/metrics/peak_memory.h"
 #include "trainer/metrics/step_timer.h"
 
 namespace lockstep {
@@ -28,10 +29,11 @@ struct RunSummary {
   StepTimes times;             // of this attempt's steps
   std::optional<double> train_loss;
   std::optional<double> test_loss;
-  std::optional<double> test_accuracy;  // in [0, 1]
-  std::string checkpoint;               // the newest one's folder; empty: none
-  RunPartTimes parts;                   // of this attempt
-  Costs costs;                          // over all attempts
+  std::optional<double> test_accuracy;          // in [0, 1]
+  std::string checkpoint;                       // the newest one's folder; empty: none
+  std::optional<PeakDeviceMemory> peak_device;  // rank 0's, in this attempt
+  RunPartTimes parts;                           // of this attempt
+  Costs costs;                                  // over all attempts
   std::optional<Spend> per_epoch;
   std::string fewer_ranks;  // what --adaptive-ranks has saved; empty: nothing, yet
 };

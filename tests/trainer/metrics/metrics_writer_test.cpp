@@ -116,6 +116,22 @@ TEST_F(MetricsWriterTest, WritesATrainLineWhosePartsAddUp) {
   EXPECT_EQ(line["gpu_hours"], 0.5);
   EXPECT_FALSE(line.contains("grad_norm"));
   EXPECT_FALSE(line.contains("loss_text"));
+  EXPECT_FALSE(line.contains("peak_device_allocated_bytes"));
+}
+
+TEST_F(MetricsWriterTest, WritesTheGpusMemoryWhereThereIsOne) {
+  MetricsWriter metrics = writer();
+  const PeakDeviceMemory peak{.allocated_bytes = 3.0e9, .reserved_bytes = 4.0e9};
+  TrainRecord train;
+  train.peak_device = peak;
+  metrics.write(train);
+  EndRecord end;
+  end.peak_device = peak;
+  metrics.write(end);
+  for (const json& line : lines()) {
+    EXPECT_EQ(line["peak_device_allocated_bytes"], 3.0e9);
+    EXPECT_EQ(line["peak_device_reserved_bytes"], 4.0e9);
+  }
 }
 
 TEST_F(MetricsWriterTest, RoundTripsEveryLoss) {
@@ -191,6 +207,7 @@ TEST_F(MetricsWriterTest, WritesEvaluationsEventsAndTheEnd) {
   EXPECT_EQ(written[4]["exit_code"], 0);
   EXPECT_EQ(written[4]["test_accuracy"], 0.8912);
   EXPECT_FALSE(written[4].contains("train_loss"));
+  EXPECT_FALSE(written[4].contains("peak_device_reserved_bytes"));
 }
 
 TEST_F(MetricsWriterTest, CountsAttemptsAndRepairsATornLine) {

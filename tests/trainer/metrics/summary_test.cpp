@@ -74,6 +74,16 @@ TEST(FormatSummary, NamesLogicalRanksWhereTheyAreOthers) {
             std::string::npos);
 }
 
+TEST(FormatSummary, SaysHowMuchOfAGpusMemoryWasUsed) {
+  RunSummary value = summary();
+  value.peak_device = {.allocated_bytes = 3.0 * (1 << 30), .reserved_bytes = 512.0 * (1 << 20)};
+  EXPECT_NE(
+      format_summary(value).find("GPU memory    at most 3.00 GiB in use, 512.0 MiB reserved on rank 0\n"),
+      std::string::npos);
+  value.world_size = value.logical_world_size = 1;
+  EXPECT_NE(format_summary(value).find("512.0 MiB reserved\n"), std::string::npos);
+}
+
 TEST(FormatSummary, LeavesOutWhatThereIsNot) {
   RunSummary value = summary();
   value.times = {};
