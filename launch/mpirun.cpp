@@ -79,7 +79,7 @@ void set_defaults(Environment& environment, const JobPlan& plan) {
 
 // Open MPI sends its own variables to other hosts by itself, everybody else's only with -x.
 bool travels(std::string_view name) {
-  constexpr std::array kPrefixes = {"LOCKSTEP_", "NCCL_", "TORCH_NCCL_", "GLOO_", "MALLOC_"};
+  constexpr std::array kPrefixes = {"LOCKSTEP_", "NCCL_", "TORCH_NCCL_", "PYTORCH_", "GLOO_", "MALLOC_"};
   return name == "OMP_NUM_THREADS" ||
          std::any_of(kPrefixes.begin(), kPrefixes.end(),
                      [&](const char* prefix) { return name.starts_with(prefix); });

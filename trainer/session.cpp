@@ -23,6 +23,7 @@
 #include "trainer/config/cuda_graph_options.h"
 #include "trainer/config/train_options.h"
 #include "trainer/data_options.h"
+#include "trainer/device_memory.h"
 #include "trainer/exchange/python_checkpoint.h"
 #include "trainer/exchange/python_optimizer.h"
 #include "trainer/graph/step_recording.h"
@@ -92,6 +93,7 @@ TrainConfig resolve(TrainConfig config, const Communicator& communicator, at::De
   if (communicator.backend() != "threads") config.backend = communicator.backend();
   if (config.backend != "nccl") config.share_gpus = false;  // there are no GPUs
   config.device = device.is_cuda() ? "cuda" : "cpu";
+  config.expandable_segments = device.is_cuda() && has_expandable_segments();  // PYTORCH_ALLOC_CONF's, too
   config.num_threads = at::get_num_threads();
   config.eval_batch_size = eval_batch_size(config);
   const std::string eager = why_not_captured(config);
@@ -342,6 +344,7 @@ SessionEnd run_session(const TrainConfig& config, const Placement& placement) {
   at::set_num_threads(choose_num_threads(config, placement));
   const at::Device device = choose_device(config.device, placement);
   const std::string pinned = device.is_cuda() && config.logical_world_size > 0 ? pin_cuda_arithmetic() : "";
+  const std::string allocator = device.is_cuda() ? set_cuda_allocator(config.expandable_segments) : "";
   const std::string products = set_matmul_precision(config.matmul_precision, device);
   // Files are read while the ranks find each other.
   auto data =
@@ -357,6 +360,7 @@ SessionEnd run_session(const TrainConfig& config, const Placement& placement) {
                 at::get_num_threads(), at::get_num_threads() == 1 ? "" : "s", communicator->backend().c_str(),
                 choose_backend(options, gpus).reason.c_str(), warm_heap ? ", heap kept warm" : "");
     if (!pinned.empty()) std::printf("lockstep: %s\n", pinned.c_str());
+    if (!allocator.empty()) std::printf("lockstep: %s\n", allocator.c_str());
     if (!products.empty()) std::printf("lockstep: %s\n", products.c_str());
     std::fflush(stdout);
   }

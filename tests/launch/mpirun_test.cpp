@@ -42,10 +42,12 @@ TEST(Mpirun, HostsAndRoot) {
   plan.nnodes = 3;
   plan.hostfile = "hosts";
   plan.is_root = true;
-  const JobCommand command =
-      build_job_command(plan, {{"NCCL_DEBUG", "INFO"}, {"TORCH_NCCL_X", "1"}, {"HOME", "/root"}});
+  const JobCommand command = build_job_command(plan, {{"NCCL_DEBUG", "INFO"},
+                                                      {"TORCH_NCCL_X", "1"},
+                                                      {"PYTORCH_ALLOC_CONF", "backend:native"},
+                                                      {"HOME", "/root"}});
   EXPECT_THAT(command.arguments, testing::IsSupersetOf({"-n", "6", "ppr:2:node", "--hostfile", "hosts",
-                                                        "NCCL_DEBUG", "TORCH_NCCL_X"}));
+                                                        "NCCL_DEBUG", "TORCH_NCCL_X", "PYTORCH_ALLOC_CONF"}));
   EXPECT_THAT(command.arguments, testing::Not(testing::Contains("HOME")));
   EXPECT_EQ(command.environment.at("OMPI_ALLOW_RUN_AS_ROOT"), "1");
   EXPECT_EQ(command.environment.at("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"), "1");

@@ -11,6 +11,8 @@ std::string why_not_captured(const TrainConfig& config) {
   }
   if (config.share_gpus)
     return "--share-gpus: one rank's replay may fill the GPU that its peer's collective waits for";
+  if (config.expandable_segments)
+    return "--expandable-segments: while capturing, NCCL registers what it sends, and takes it for one piece";
   if (config.activation_checkpointing)
     return "--activation-checkpointing: it goes back to random states on the host";
   if (config.shard_optimizer == "on")

@@ -58,6 +58,7 @@ struct TrainConfig {
   std::string backend = "auto";             // auto | nccl | shm | tcp | mpi | gloo
   bool share_gpus = false;                  // nccl although ranks share a GPU
   std::string nccl_memory = "auto";         // of the buckets: auto | ordinary | registered | symmetric
+  bool expandable_segments = false;         // how LibTorch takes a GPU's memory
   std::string precision = "32-true";        // 32-true | bf16-mixed | 16-mixed
   std::string fused_optimizer = "auto";     // auto | on | off: Python's fused=True
   double grad_scaler_init_scale = 65536.0;  // 16-mixed

@@ -118,6 +118,10 @@ std::vector<Option<TrainConfig>> make_options() {
        "2.19) or "
        "symmetric (windows, NCCL 2.27)",
        one_of({"auto", "ordinary", "registered", "symmetric"})},
+      {"expandable-segments", kWhere, &C::expandable_segments, "",
+       "Let LibTorch take GPU memory in segments that grow (its expandable_segments:True), so that less "
+       "lies unused between tensors; docs/memory.md",
+       true_or_false()},
       {"precision", kWhere, &C::precision, "NAME",
        "32-true, or the forward and backward pass in bfloat16 (bf16-mixed) or in float16 with a scaled loss "
        "(16-mixed); parameters "
@@ -287,6 +291,10 @@ void check_contradictions(const TrainConfig& config) {
   if (config.backend == "nccl" && config.device == "cpu") {
     throw std::invalid_argument(
         "--backend nccl with --device cpu: NCCL needs GPUs; use --backend tcp, mpi or gloo");
+  }
+  if (config.expandable_segments && config.device == "cpu") {
+    throw std::invalid_argument(
+        "--expandable-segments with --device cpu: they are of a GPU's memory; leave one of them out");
   }
   if (config.share_gpus && config.backend != "nccl" && config.backend != "auto") {
     throw std::invalid_argument("--share-gpus with --backend " + config.backend +

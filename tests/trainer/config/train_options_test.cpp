@@ -129,6 +129,11 @@ TEST(TrainOptions, Contradictions) {
   EXPECT_NO_THROW(check_contradictions(config));
   config.backend = "mpi";
   expect_refused([&] { check_contradictions(config); }, {"--share-gpus", "--backend mpi"});
+  config = {};
+  config.expandable_segments = true;
+  EXPECT_NO_THROW(check_contradictions(config));
+  config.device = "cpu";
+  expect_refused([&] { check_contradictions(config); }, {"--expandable-segments", "--device cpu"});
 }
 
 TEST(TrainOptions, ACudaGraphIsRefusedWithWhatCannotBeCaptured) {
@@ -150,6 +155,7 @@ TEST(TrainOptions, ACudaGraphIsRefusedWithWhatCannotBeCaptured) {
   expect_named("--device cpu", [](TrainConfig& other) { other.device = "cpu"; });
   expect_named("--backend mpi", [](TrainConfig& other) { other.backend = "mpi"; });
   expect_named("--share-gpus", [](TrainConfig& other) { other.share_gpus = true; });
+  expect_named("--expandable-segments", [](TrainConfig& other) { other.expandable_segments = true; });
   expect_named("--activation-checkpointing",
                [](TrainConfig& other) { other.activation_checkpointing = true; });
   expect_named("--shard-optimizer on", [](TrainConfig& other) { other.shard_optimizer = "on"; });
