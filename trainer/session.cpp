@@ -279,6 +279,7 @@ SessionEnd train(const TrainConfig& config, Communicator& communicator, const Co
     seed_everything(config.seed);
     parts.model = create_model(config.model, parts.data.train->shape());
     parts.model->to(device);
+    if (device.is_cuda()) record_failed_allocations();
     if (config.sync_batchnorm) synchronize_batch_norm(*parts.model, config.model, shared);
     for (const std::string& line : apply_model_options(config, *parts.model))
       if (communicator.rank() == 0) std::printf("lockstep: %s\n", line.c_str());

@@ -55,6 +55,8 @@ struct TrainerParts {
   std::unique_ptr<StepRecording> recording;
 };
 
+struct MemoryFacts;
+
 // One per process. Every rank makes one with the same configuration and calls fit() once; both are
 // collective.
 class Trainer {
@@ -83,6 +85,7 @@ class Trainer {
   void settle_before(ExitCode code);
   void make_saver(const TrainerParts& parts);
   Decision train_step_within_memory();
+  MemoryFacts memory_facts(const std::exception& error);
   Decision train_step();
   // What a step's computation came to: what all ranks have agreed on, and what was read for the log.
   struct StepOutcome {

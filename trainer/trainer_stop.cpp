@@ -1,4 +1,8 @@
 // When a Trainer has to stop before its run is complete, why, and how every attempt ends.
+#include <c10/util/Exception.h>
+
+#include <algorithm>
+
 #include "comm/agreement.h"
 #include "trainer/checkpoint/snapshot.h"
 #include "trainer/config/option_value.h"
@@ -43,27 +47,43 @@ ExitCode Trainer::end_for_budget() {
   return end(ExitCode::kBudget, reporter_ ? reporter_->stop_reason() : "");
 }
 
+// Of a step that has failed with `error`, and whose own tensors are gone.
+MemoryFacts Trainer::memory_facts(const std::exception& error) {
+  std::vector<at::Tensor> weights = model_->parameters();
+  for (const at::Tensor& buffer : model_->buffers()) weights.push_back(buffer);
+  MemoryFacts facts{.where = "step " + std::to_string(state_.step + 1),
+                    .device = device_.str(),
+                    .asked_for = size_asked_for(error),
+                    .held = {total_bytes(weights), total_bytes(parameters_), {}},
+                    .has_blocks = has_blocks(*model_),
+                    .has_tokens = data_.train->shape().sequence_length > 0,
+                    .ranks = communicator_->world_size()};
+  double optimizer_to_come = optimizer_bytes(config_, total_bytes(parameters_));
+  if (sharded_ == nullptr) {  // another one would ask the other ranks
+    std::vector<at::Tensor> state;
+    for (const OptimizerStateEntry& entry : optimizer_->state()) state.push_back(entry.value);
+    facts.held.optimizer = total_bytes(state);
+    optimizer_to_come -= *facts.held.optimizer;
+  } else {
+    optimizer_to_come = state_.step == 0 ? optimizer_to_come / communicator_->world_size() : 0.0;
+  }
+  const auto failed = take_failed_allocation();
+  const bool is_the_allocators = dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr;
+  if (!failed || !is_the_allocators || step_graph_) return facts;  // a graph's memory serves nothing else
+  facts.shortage = {.at = *failed,
+                    .kept = allocated_device_bytes(device_),
+                    .optimizer_to_come = std::max(0.0, optimizer_to_come),
+                    .whole_forward = timer_.part() > StepPart::kForward || timer_.take_sum().steps > 0};
+  return facts;
+}
+
 // Memory may run out on this rank alone, in the middle of what the others wait for.
 Decision Trainer::train_step_within_memory() {
   try {
     return train_step();
   } catch (const std::exception& error) {
     if (!is_out_of_memory(error)) throw;
-    std::vector<at::Tensor> weights = model_->parameters();
-    for (const at::Tensor& buffer : model_->buffers()) weights.push_back(buffer);
-    MemoryFacts facts{.where = "step " + std::to_string(state_.step + 1),
-                      .device = device_.str(),
-                      .asked_for = size_asked_for(error),
-                      .held = {total_bytes(weights), total_bytes(parameters_), {}},
-                      .has_blocks = has_blocks(*model_),
-                      .has_tokens = data_.train->shape().sequence_length > 0,
-                      .ranks = communicator_->world_size()};
-    if (sharded_ == nullptr) {  // another one would ask the other ranks
-      std::vector<at::Tensor> state;
-      for (const OptimizerStateEntry& entry : optimizer_->state()) state.push_back(entry.value);
-      facts.held.optimizer = total_bytes(state);
-    }
-    throw LoneStop(ExitCode::kPeerFailed, out_of_memory_advice(config_, facts));
+    throw LoneStop(ExitCode::kPeerFailed, out_of_memory_advice(config_, memory_facts(error)));
   }
 }
 

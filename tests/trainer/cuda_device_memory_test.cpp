@@ -1,4 +1,5 @@
 #include <ATen/ops/empty.h>
+#include <c10/util/Exception.h>
 #include <gtest/gtest.h>
 
 #include <chrono>
@@ -18,12 +19,25 @@ at::Tensor bytes_on_the_gpu(std::int64_t bytes) {
 
 TEST(CudaDeviceMemory, APeakStaysWhenItsTensorIsGone) {
   const CommunicatorPtr alone = make_thread_communicators(1, std::chrono::seconds(1)).front();
-  const at::Tensor something = bytes_on_the_gpu(1);
-  const PeakDeviceMemory before = peak_device_memory(kDevice, *alone);
   bytes_on_the_gpu(kBytes);
-  const PeakDeviceMemory after = peak_device_memory(kDevice, *alone);
-  EXPECT_EQ(after.allocated_bytes, before.allocated_bytes + kBytes);
-  EXPECT_GE(after.reserved_bytes, after.allocated_bytes);
+  const PeakDeviceMemory peak = peak_device_memory(kDevice, *alone);
+  EXPECT_GE(peak.allocated_bytes, allocated_device_bytes(kDevice) + kBytes);
+  EXPECT_GE(peak.reserved_bytes, peak.allocated_bytes);
+}
+
+TEST(CudaDeviceMemory, AFailedAllocationIsToldOnce) {
+  record_failed_allocations();
+  const at::Tensor kept = bytes_on_the_gpu(kBytes);
+  EXPECT_THROW(bytes_on_the_gpu(std::int64_t{1} << 50), c10::OutOfMemoryError);
+  const auto failed = take_failed_allocation();
+  ASSERT_TRUE(failed);
+  EXPECT_EQ(failed->asked_for, static_cast<double>(std::int64_t{1} << 50));
+  EXPECT_EQ(failed->allocated, allocated_device_bytes(kDevice));
+  EXPECT_GE(failed->allocated, kBytes);
+  EXPECT_GE(failed->reserved, failed->allocated);
+  EXPECT_GE(failed->peak_allocated, failed->allocated);
+  EXPECT_GE(failed->device_total, failed->reserved + failed->device_free);
+  EXPECT_FALSE(take_failed_allocation());
 }
 
 }  // namespace

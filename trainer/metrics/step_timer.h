@@ -60,6 +60,8 @@ class StepTimer {
   void begin_step();
   // Ends the current part and begins `part`, which may be begun several times in a step; its times add up.
   void begin(StepPart part);
+  // The current part, or the last one.
+  StepPart part() const { return current_; }
   // Of the time since the last begin(), the latest `seconds` were exposed communication: they are moved there
   // from the current part. More than that time cannot have been, so nothing beyond it is moved; nor if
   // `seconds` is not positive.

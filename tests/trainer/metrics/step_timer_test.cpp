@@ -33,6 +33,7 @@ TEST_F(StepTimerTest, SharesAStepOut) {
   spend(StepPart::kForward, 100);
   spend(StepPart::kBackward, 1000);
   spend(StepPart::kForward, 200);  // a second micro-batch
+  EXPECT_EQ(timer_.part(), StepPart::kForward);
   spend(StepPart::kBackward, 2000);
   spend(StepPart::kOptimizer, 10000);
   spend(StepPart::kOther, 4);
