@@ -129,9 +129,9 @@ class Parallel final : public InProcess {
         ddp_(training_.model, communicator_, ddp_options(compress)),
         recorder_(ddp_.reducer(), gradient_bytes(*training_.model)) {
     if (name_ == kAveraged) return;
-    auto sharded =
-        std::make_unique<ShardedOptimizer>("sgd", training_.model->parameters(),
-                                           TrainingStep::optimizer_options(), ddp_.reducer(), communicator_);
+    auto sharded = std::make_unique<ShardedOptimizer>("sgd", training_.model->parameters(),
+                                                      TrainingStep::optimizer_options(place.device),
+                                                      ddp_.reducer(), communicator_);
     sharded_ = sharded.get();
     if (name_ == kSharded) sharded->overlap_param_gather([this] { ddp_.sync_buffers(); });
     training_.optimizer = std::move(sharded);
@@ -291,7 +291,7 @@ std::vector<std::unique_ptr<StepContender>> make_step_contenders(const StepConfi
     if (world.communicator()->backend() != "nccl")
       throw std::invalid_argument(
           "--contenders captured: CUDA graphs need --device cuda with --backend nccl");
-    leave_default_stream(world.device());  // for all of them
+    prepare_process_for_capture(world.device());  // for all of them
   }
   // Of one rank it would be the local step once more.
   if (contains(ours, kAlone) && world.world_size() > 1)

@@ -21,10 +21,11 @@ constexpr std::int64_t kBertTokens = 30'522;
 
 }  // namespace
 
-OptimizerOptions TrainingStep::optimizer_options() {
+OptimizerOptions TrainingStep::optimizer_options(at::Device device) {
   OptimizerOptions options;
   options.lr = 0.01;
   options.momentum = 0.9;
+  options.fused = device.is_cuda();
   return options;
 }
 
@@ -66,9 +67,7 @@ void TrainingStep::move_to_place() {
     lay_out_weights(*model, at::MemoryFormat::ChannelsLast);
     data = laid_out(data, at::MemoryFormat::ChannelsLast);
   }
-  OptimizerOptions options = optimizer_options();
-  options.fused = place_.device.is_cuda();
-  optimizer = create_optimizer("sgd", model->parameters(), options);
+  optimizer = create_optimizer("sgd", model->parameters(), optimizer_options(place_.device));
 }
 
 void TrainingStep::draw_tokens(const DatasetShape& shape, std::int64_t batch,

@@ -23,7 +23,7 @@ struct StepPlace {
 // A built-in model with one batch of random data, its own loss and SGD (learning rate 0.01, momentum 0.9), as
 // bench/peers/pytorch_step.py has it.
 struct TrainingStep {
-  static OptimizerOptions optimizer_options();
+  static OptimizerOptions optimizer_options(at::Device device);
 
   // Every rank draws other data. Throws std::invalid_argument for a model that is unknown or cannot take the
   // sample.

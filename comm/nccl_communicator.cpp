@@ -75,10 +75,11 @@ Function find_call(const char* name) {
 class NcclCommunicator final : public Communicator, public ReplayWatch, public DeviceTraced {
  public:
   NcclCommunicator(CommunicatorPtr host, NcclOptions options)
-      : host_(std::move(host)), order_(options.order), session_(*host_, options.device, options.timeout) {
-    NcclMemoryChoice choice = choose_nccl_memory(options.memory, nccl_version());
-    if (world_size() == 1) choice = {};  // there is nobody to move it to
-    memory_ = std::make_shared<NcclMemory>(choice, memory_calls(choice.kind), std::move(options.warn));
+      : host_(std::move(host)),
+        order_(options.order),
+        choice_(choose_memory(options.memory)),
+        session_(*host_, options.device, options.timeout, spares_sms(choice_.kind, nccl_version())) {
+    memory_ = std::make_shared<NcclMemory>(choice_, memory_calls(choice_.kind), std::move(options.warn));
   }
 
   ~NcclCommunicator() override { memory_->drop(); }
@@ -152,6 +153,7 @@ class NcclCommunicator final : public Communicator, public ReplayWatch, public D
     check_root(root, world_size());
     if (rank() == root) count_bytes(tensor.nbytes());
     return session_.launch("broadcast", tensor, {tensor}, [&] {
+      if (world_size() == 1) return;
       session_.enqueue([&](ncclComm_t comm, cudaStream_t stream) {
         return ncclBroadcast(tensor.data_ptr(), tensor.data_ptr(), count_of(tensor),
                              to_nccl(tensor.scalar_type()), root, comm, stream);
@@ -198,8 +200,9 @@ class NcclCommunicator final : public Communicator, public ReplayWatch, public D
 
   void shutdown() override {
     barrier();
-    memory_->close();
+    memory_->take_out();
     session_.shutdown();
+    memory_->close();
     host_->shutdown();
   }
 
@@ -209,6 +212,10 @@ class NcclCommunicator final : public Communicator, public ReplayWatch, public D
   }
 
  private:
+  NcclMemoryChoice choose_memory(const std::string& name) const {
+    const NcclMemoryChoice choice = choose_nccl_memory(name, nccl_version());
+    return world_size() == 1 ? NcclMemoryChoice{} : choice;  // there is nobody to move it to
+  }
   std::size_t peers() const { return static_cast<std::size_t>(world_size() - 1); }
   void count_bytes(std::size_t bytes) { bytes_sent_ += static_cast<std::int64_t>(bytes); }
 
@@ -219,6 +226,7 @@ class NcclCommunicator final : public Communicator, public ReplayWatch, public D
 
   // What follows is for the body of a launch.
   void reduce(const at::Tensor& input, const at::Tensor& output, ReduceOp op) {
+    if (world_size() == 1 && input.data_ptr() == output.data_ptr()) return;
     session_.enqueue([&](ncclComm_t comm, cudaStream_t stream) {
       return ncclAllReduce(input.data_ptr(), output.data_ptr(), count_of(input), to_nccl(input.scalar_type()),
                            to_nccl(op), comm, stream);
@@ -320,6 +328,7 @@ class NcclCommunicator final : public Communicator, public ReplayWatch, public D
 
   CommunicatorPtr host_;
   const ReductionOrder order_;
+  const NcclMemoryChoice choice_;
   std::atomic<std::int64_t> bytes_sent_{0};
   NcclSession session_;
   std::shared_ptr<NcclMemory> memory_;  // dropped before the session goes; tensors may keep it

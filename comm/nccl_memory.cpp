@@ -54,6 +54,10 @@ NcclMemoryChoice choose_nccl_memory(const std::string& name, int version) {
                               " is unknown; known are auto, ordinary, registered, symmetric");
 }
 
+bool spares_sms(NcclMemoryKind kind, int version) {
+  return kind == NcclMemoryKind::kSymmetric && version >= kNcclSparesSms;
+}
+
 NcclMemory::NcclMemory(NcclMemoryChoice choice, NcclMemoryCalls calls,
                        std::function<void(const std::string&)> warn)
     : choice_(choice), kind_(choice.kind), calls_(std::move(calls)), warn_(std::move(warn)) {}
@@ -111,7 +115,7 @@ void NcclMemory::come_down_to(NcclMemoryKind kind, const std::string& why) {
                                 "; use auto, or ordinary");
   }
   kind_ = kind;
-  warn_(why + "; gradient buckets are in " + name_of(kind) + " memory");
+  if (warn_) warn_(why + "; gradient buckets are in " + name_of(kind) + " memory");
 }
 
 void NcclMemory::remove(Block& block) {
@@ -134,10 +138,14 @@ void NcclMemory::free_returned() {
   std::erase_if(blocks_, returned);
 }
 
+void NcclMemory::take_out() {
+  const std::scoped_lock lock(mutex_);
+  for (Block& block : blocks_) remove(block);
+}
+
 void NcclMemory::close() {
   free_returned();
   const std::scoped_lock lock(mutex_);
-  for (Block& block : blocks_) remove(block);
   open_ = false;
 }
 

@@ -27,6 +27,9 @@ struct NcclMemoryChoice {
 // std::invalid_argument for another name, or one that this version is too old for, naming both versions.
 NcclMemoryChoice choose_nccl_memory(const std::string& name, int version);
 
+// Whether collectives on such memory may be left to the GPUs' copy engines, which takes symmetric windows.
+bool spares_sms(NcclMemoryKind kind, int version);
+
 // NCCL's calls, and what is needed around them. Those that answer with an int answer 0 for success.
 struct NcclMemoryCalls {
   std::function<int(void** data, std::size_t bytes)> allocate;
@@ -55,7 +58,11 @@ class NcclMemory : public std::enable_shared_from_this<NcclMemory> {
   // Of ncclMemAlloc and not freed yet, as they were asked for.
   std::int64_t allocated_bytes() const;
 
-  // Before the communicator goes in good order: takes everything out of it, on all ranks in one order.
+  // Before the communicator goes in good order, the device being idle: takes everything out of it, on all
+  // ranks in one order. What a captured graph has used stays known to NCCL until ncclCommFinalize, so that
+  // nothing is freed yet.
+  void take_out();
+  // After that: from now on memory is freed as tensors die.
   void close();
   // The communicator is gone, and what was registered with it.
   void drop() noexcept;

@@ -7,6 +7,7 @@
 #include <c10/cuda/CUDAFunctions.h>
 #include <c10/cuda/CUDAGraphsC10Utils.h>
 #include <c10/cuda/CUDAGuard.h>
+#include <cuda_runtime_api.h>
 
 #include <cstring>
 #include <optional>
@@ -24,6 +25,8 @@ using Clock = std::chrono::steady_clock;
 constexpr auto kSpin = std::chrono::microseconds(200);
 constexpr auto kPollInterval = std::chrono::microseconds(50);
 constexpr auto kWatchInterval = std::chrono::milliseconds(100);
+// ncclCommAbort joins a thread of NCCL's that may wait for a peer's registration and not look for the abort.
+constexpr auto kLongestAbort = std::chrono::seconds(10);
 
 }  // namespace
 
@@ -65,7 +68,8 @@ class NcclWork final : public Work {
   NcclSession& session_;
 };
 
-NcclSession::NcclSession(Communicator& host, at::Device device, std::chrono::milliseconds timeout)
+NcclSession::NcclSession(Communicator& host, at::Device device, std::chrono::milliseconds timeout,
+                         bool spares_sms)
     : rank_(host.rank()),
       device_(device),
       timeout_(timeout),
@@ -81,6 +85,11 @@ NcclSession::NcclSession(Communicator& host, at::Device device, std::chrono::mil
 
   ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
   config.blocking = 0;
+#ifdef NCCL_CTA_POLICY_ZERO
+  if (spares_sms) config.CTAPolicy = NCCL_CTA_POLICY_ZERO;
+#else
+  static_cast<void>(spares_sms);
+#endif
   const std::scoped_lock lock(mutex_);
   current_ = "ncclCommInitRankConfig";
   const ncclResult_t started = ncclCommInitRankConfig(&comm_, host.world_size(), id, rank_, &config);
@@ -93,21 +102,21 @@ NcclSession::~NcclSession() {
   stop_watchdog();
   const std::scoped_lock lock(mutex_);
   abort_locked("the communicator was destroyed");
+  if (aborted_.valid()) aborted_.wait_for(kLongestAbort);
 }
 
 WorkPtr NcclSession::launch(const char* name, const at::Tensor& described,
                             std::initializer_list<at::Tensor> tensors, const std::function<void()>& body) {
   const c10::cuda::CUDAGuard guard(device_);
-  const std::scoped_lock lock(mutex_);
-  throw_if_failed_locked();
+  const std::scoped_lock in_order(order_);
   auto flight = std::make_shared<Flight>();
   flight->collective = describe_collective(name, sequence_++, described.scalar_type(), described.numel());
+  begin_call(flight->collective);
   flight->started = Clock::now();
   flight->recorded = c10::cuda::currentStreamCaptureStatusMayInitCtx() != c10::cuda::CaptureStatus::None;
   if (trace_ && !flight->recorded) {
     flight->traced.emplace(trace_, name, static_cast<std::int64_t>(described.nbytes()));
   }
-  current_ = flight->collective;
   at::cuda::CUDAEvent ready;
   ready.record(c10::cuda::getCurrentCUDAStream(device_.index()));
   ready.block(stream_);
@@ -124,11 +133,24 @@ WorkPtr NcclSession::launch(const char* name, const at::Tensor& described,
   for (const at::Tensor& tensor : tensors) {
     c10::cuda::CUDACachingAllocator::recordStream(tensor.storage().data_ptr(), stream_);
   }
-  if (!flight->recorded) flights_.push_back(flight);
+  if (!flight->recorded) add_flight(flight);
   return std::make_shared<NcclWork>(std::move(flight), *this);
 }
 
+void NcclSession::begin_call(const std::string& what) {
+  const std::scoped_lock lock(mutex_);
+  throw_if_failed_locked();
+  current_ = what;
+}
+
+void NcclSession::add_flight(std::shared_ptr<Flight> flight) {
+  const std::scoped_lock lock(mutex_);
+  flights_.push_back(std::move(flight));
+}
+
 void NcclSession::enqueue(const Calls& calls) {
+  const std::scoped_lock lock(mutex_);
+  throw_if_failed_locked();
   check(ncclGroupStart());
   const ncclResult_t called = calls(comm_, stream_.stream());
   const ncclResult_t ended =
@@ -140,9 +162,10 @@ void NcclSession::enqueue(const Calls& calls) {
 
 ncclResult_t NcclSession::alone(const char* what, const Calls& calls) {
   const c10::cuda::CUDAGuard guard(device_);
+  const std::scoped_lock in_order(order_);
+  begin_call(what);
   const std::scoped_lock lock(mutex_);
   throw_if_failed_locked();
-  current_ = what;
   const ncclResult_t result = calls(comm_, stream_.stream());
   if (result == ncclInProgress) poll_until_done();
   return is_accepted(result) ? ncclSuccess : result;
@@ -150,17 +173,17 @@ ncclResult_t NcclSession::alone(const char* what, const Calls& calls) {
 
 void NcclSession::watch(const std::string& what) {
   const c10::cuda::CUDAGuard guard(device_);
-  const std::scoped_lock lock(mutex_);
-  throw_if_failed_locked();
+  const std::scoped_lock in_order(order_);
+  throw_if_failed();
   auto flight = std::make_shared<Flight>();
   flight->collective = what;
   flight->started = Clock::now();
   flight->done.record(c10::cuda::getCurrentCUDAStream(device_.index()));
-  flights_.push_back(std::move(flight));
+  add_flight(std::move(flight));
 }
 
 void NcclSession::set_device_trace(std::shared_ptr<DeviceTrace> trace) {
-  const std::scoped_lock lock(mutex_);
+  const std::scoped_lock in_order(order_);
   trace_ = std::move(trace);
 }
 
@@ -170,21 +193,22 @@ void NcclSession::throw_if_failed() {
 }
 
 void NcclSession::synchronize() {
-  stream_.synchronize();
+  const c10::cuda::CUDAGuard guard(device_);
+  c10::cuda::device_synchronize();
   throw_if_failed();
 }
 
 void NcclSession::shutdown() {
   stop_watchdog();
-  const std::scoped_lock lock(mutex_);
+  const std::scoped_lock lock(order_, mutex_);
   if (comm_ == nullptr) return;
+  flights_.clear();  // events outlive a device's driver badly
   current_ = "ncclCommFinalize";
   const ncclResult_t result = ncclCommFinalize(comm_);
   if (!is_accepted(result)) check(result);
   poll_until_done();
   current_ = "ncclCommDestroy";
-  check(ncclCommDestroy(comm_));
-  comm_ = nullptr;
+  check(ncclCommDestroy(std::exchange(comm_, nullptr)));
 }
 
 void NcclSession::abort(const std::string& reason) noexcept {
@@ -235,10 +259,13 @@ void NcclSession::abort_locked(const std::string& reason) noexcept {
   // for it here.
   ncclComm_t comm = std::exchange(comm_, nullptr);
   try {
-    aborting_ = std::jthread([comm, device = device_.index()] {
-      c10::cuda::set_device(device);
+    std::promise<void> done;
+    aborted_ = done.get_future();
+    std::thread([comm, device = device_.index(), done = std::move(done)]() mutable {
+      static_cast<void>(cudaSetDevice(device));  // which may be what has failed
       ncclCommAbort(comm);
-    });
+      done.set_value();
+    }).detach();
   } catch (const std::exception&) {  // no thread to be had
     ncclCommAbort(comm);
   }

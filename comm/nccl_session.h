@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <future>
 #include <initializer_list>
 #include <memory>
 #include <mutex>
@@ -39,8 +40,11 @@ class NcclSession {
  public:
   using Calls = std::function<ncclResult_t(ncclComm_t, cudaStream_t)>;
 
-  // What travels between ranks before there is a communicator goes over `host`. Collective.
-  NcclSession(Communicator& host, at::Device device, std::chrono::milliseconds timeout);
+  // What travels between ranks before there is a communicator goes over `host`. `spares_sms`: what NCCL can
+  // do with copy engines (all-gathers of symmetric windows within NVLink's reach, from 2.28.3 on) takes none
+  // of the device's multiprocessors. Collective.
+  NcclSession(Communicator& host, at::Device device, std::chrono::milliseconds timeout,
+              bool spares_sms = false);
   // Does not communicate: without shutdown() the communicator is aborted, which is local.
   ~NcclSession();
   NcclSession(const NcclSession&) = delete;
@@ -67,7 +71,8 @@ class NcclSession {
   void set_device_trace(std::shared_ptr<DeviceTrace> trace);
 
   void throw_if_failed();
-  // Until our stream has nothing left to do. Blocks the host.
+  // Until the device has nothing left to do: the sums of a replay are on the stream that it was queued on.
+  // Blocks the host.
   void synchronize();
   // Leaves in good order, when the ranks have met and nothing is under way. Collective.
   void shutdown();
@@ -77,6 +82,8 @@ class NcclSession {
   friend class NcclWork;
   struct Flight;
 
+  void begin_call(const std::string& what);
+  void add_flight(std::shared_ptr<Flight> flight);
   // These must be called with mutex_ held.
   void poll_until_done();
   void check(ncclResult_t result);
@@ -94,15 +101,20 @@ class NcclSession {
   const std::chrono::milliseconds timeout_;
   c10::cuda::CUDAStream stream_;
 
+  // One collective is queued after the other, behind this one. CUDA may make the host wait meanwhile (a full
+  // launch queue behind a peer that is gone), which must not keep the watchdog from aborting: what follows
+  // has a mutex of its own, locked after this one.
+  std::mutex order_;
+  std::uint64_t sequence_ = 0;
+  std::shared_ptr<DeviceTrace> trace_;
+
   std::mutex mutex_;  // guards everything below: NCCL calls on one communicator must not run side by side
   std::condition_variable wake_;
   ncclComm_t comm_ = nullptr;
-  std::string current_;  // what is being called, for errors
-  std::uint64_t sequence_ = 0;
+  std::string current_;                          // what is being called, for errors
   std::deque<std::shared_ptr<Flight>> flights_;  // oldest first; each is done no later than the one after it
-  std::shared_ptr<DeviceTrace> trace_;
   std::string failure_;
-  std::jthread aborting_;  // inside ncclCommAbort, from the first failure on; joined at the end
+  std::future<void> aborted_;  // valid from the first failure on
   bool stopping_ = false;
   std::thread watchdog_;
 };

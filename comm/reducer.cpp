@@ -157,7 +157,11 @@ void Reducer::defer_averages(bool deferred) {
   const std::scoped_lock lock(state_->mutex);
   if (state_->deferred == deferred) return;
   state_->deferred = deferred;
-  if (!state_->shared) state_->use_assignment(state_->assignment());
+  state_->overlaps_gathering = false;
+  state_->finish_gatherings();
+  // What is cut into blocks serves as well where they are not used. So nothing is communicated when a
+  // destructor ends it.
+  if (deferred && !state_->shared) state_->use_assignment(state_->assignment());
 }
 
 const ShardPlan& Reducer::shard_plan() const {

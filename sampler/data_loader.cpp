@@ -5,12 +5,14 @@
 
 #include <ATen/Context.h>
 #include <ATen/ops/empty.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <algorithm>
 #include <condition_variable>
 #include <cstring>
 #include <exception>
 #include <mutex>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -50,6 +52,8 @@ struct DataLoader::State {
     if (options.pin_memory && !at::hasCUDA()) {
       throw std::invalid_argument("DataLoader: pin_memory needs a GPU, and there is none");
     }
+    // A thread begins on the first GPU; with memory of another one that would cost a context there.
+    if (options.pin_memory) device = c10::impl::VirtualGuardImpl(at::kCUDA).getDevice();
     ring.resize(static_cast<std::size_t>(options.num_workers) *
                 static_cast<std::size_t>(options.prefetch_factor));
   }
@@ -69,7 +73,8 @@ struct DataLoader::State {
       const auto first = static_cast<std::size_t>(batch_number * options.batch_size);
       const auto count = std::min(epoch.size() - first, static_cast<std::size_t>(options.batch_size));
       outcome.batch = dataset->get_batch(std::span(epoch).subspan(first, count));
-      if (options.pin_memory) {
+      if (device) {
+        c10::impl::VirtualGuardImpl(at::kCUDA).setDevice(*device);
         outcome.batch.data = pinned_copy(outcome.batch.data);
         outcome.batch.target = pinned_copy(outcome.batch.target);
       }
@@ -108,6 +113,7 @@ struct DataLoader::State {
   // Constant, or used by the caller's thread only.
   const std::shared_ptr<const Dataset> dataset;
   const DataLoaderOptions options;
+  std::optional<at::Device> device;  // the caller's, where batches are put into pinned memory
 
   std::mutex mutex;
   std::condition_variable work_is_there;

@@ -351,7 +351,7 @@ SessionEnd run_session(const TrainConfig& config, const Placement& placement) {
   auto data =
       std::async(std::launch::async, [&] { return open_dataset(config.data, dataset_options(config)); });
   if (device.is_cuda()) c10::cuda::set_device(device.index());
-  if (device.is_cuda() && config.cuda_graph != "off") leave_default_stream(device);
+  if (device.is_cuda() && config.cuda_graph != "off") prepare_process_for_capture(device);
   const CommunicatorOptions options = communicator_options(config, placement, device);
   const CommunicatorPtr communicator = create_communicator(options);
   if (communicator->rank() == 0) {

@@ -15,9 +15,15 @@
 #include "trainer/model_state.h"
 #include "trainer/random_state.h"
 #include "trainer/run_identity.h"
+#include "trainer/sync_debug.h"
 #include "trainer/update_options.h"
 
 namespace lockstep {
+namespace {
+
+constexpr std::int64_t kFirstSteadyStep = 8;
+
+}  // namespace
 
 Trainer::Trainer(TrainerParts parts)
     : config_(std::move(parts.config)),
@@ -260,6 +266,13 @@ bool Trainer::reads_loss(std::int64_t batches) const {
   return device_.is_cpu() || logs_this_step() || saves || save_wanted_;
 }
 
+Trainer::StepOutcome Trainer::compute(std::int64_t batches, bool log, bool read_loss) {
+  // The first steps choose kernels, take memory and rebuild the buckets.
+  const bool is_steady = steps_here_++ >= kFirstSteadyStep && !read_loss && !checks_drift();
+  const SyncDebugGuard looks_for_waits(is_steady ? config_.cuda_sync_debug_mode : "default");
+  return step_graph_ ? graphed_step(batches, log, read_loss) : eager_step(batches, log, read_loss);
+}
+
 // Returns what all ranks have agreed on.
 Decision Trainer::train_step() {
   heartbeat_.beat(RankPhase::kTraining, state_.step);
@@ -273,8 +286,7 @@ Decision Trainer::train_step() {
   const bool log = logs_this_step();
   const bool read_loss = reads_loss(batches);
   const std::int64_t samples_before = state_.samples_seen;
-  const StepOutcome done =
-      step_graph_ ? graphed_step(batches, log, read_loss) : eager_step(batches, log, read_loss);
+  const StepOutcome done = compute(batches, log, read_loss);
   const AgreedStep& agreed = done.agreed;
   if (sharded_ != nullptr) timer_.add_exposed_communication(sharded_->exposed_wait_s());
   timer_.begin(StepPart::kOther);

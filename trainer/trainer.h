@@ -93,6 +93,7 @@ class Trainer {
     std::optional<double> grad_norm = {};
     std::optional<double> loss_scale = {};
   };
+  StepOutcome compute(std::int64_t batches, bool log, bool read_loss);
   StepOutcome eager_step(std::int64_t batches, bool log, bool read_loss);
   StepOutcome graphed_step(std::int64_t batches, bool log, bool read_loss);
   StepOutcome replayed_step(bool log, bool read_loss);
@@ -180,6 +181,7 @@ class Trainer {
   std::optional<Saver> saver_;
   MonitorOptions monitor_;
   std::optional<std::int64_t> saved_step_;
+  std::int64_t steps_here_ = 0;    // done by this object
   bool save_wanted_ = false;       // agreed on, and done after the first step whose loss is read
   bool save_now_ = false;          // after the step just done
   std::deque<DeviceBatch> taken_;  // from the loader, for the step that comes next; with step_graph_ only

@@ -79,6 +79,7 @@ bool Trainer::prepare_replay(std::int64_t batches) {
 void Trainer::give_up_graph() {
   captured_ = {};
   ddp_->reducer().forget_pass();
+  ddp_->expect_replay();  // the buffers that were recorded have gone nowhere
   const std::string why = "the step cannot be captured in a CUDA graph (" + step_graph_->problem() + ")";
   if (config_.cuda_graph == "on") {
     end(ExitCode::kUsage, "not_captured");

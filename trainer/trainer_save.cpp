@@ -71,7 +71,7 @@ void Trainer::save() {
     if (config_.keep_best) checkpoint.best_step = state_.monitor.best_step;
     for (const auto& [name, tensor] : model_state(*model_))
       checkpoint.model.emplace_back(name, saver_->snapshot().copy("model." + name, tensor));
-    if (sharded_ == nullptr) {  // what it has gathered is a copy already
+    if (sharded_ == nullptr || device_.is_cuda()) {  // what was gathered on the CPU is a copy already
       for (OptimizerStateEntry& entry : state_.optimizer) {
         const std::string key = "optimizer." + std::to_string(entry.parameter_index) + "." + entry.name;
         entry.value = saver_->snapshot().copy(key, entry.value);

@@ -39,6 +39,7 @@ class Communicators : public ::testing::Environment {
   }
   void TearDown() override {
     if (g_comm) g_comm->shutdown();
+    g_comm.reset();  // before the driver goes
   }
 };
 

@@ -85,9 +85,26 @@ TEST(NcclMemoryTest, RegistersBeforeUseAndDeregistersBeforeFree) {
   const at::Tensor next = memory->allocate({2}, kFloats);
   EXPECT_THAT(nccl.log,
               ElementsAre("allocate 60", "register", "wait", "deregister", "free", "allocate 8", "register"));
-  memory->close();
+  memory->take_out();
   EXPECT_EQ(nccl.log.back(), "deregister");
   EXPECT_TRUE(nccl.warnings.empty());
+}
+
+// NCCL may know what a captured graph has used until it is finalized, which comes between the two.
+TEST(NcclMemoryTest, FreesNothingBeforeTheCommunicatorHasGone) {
+  FakeNccl nccl;
+  const auto memory = nccl.memory(NcclMemoryKind::kRegistered);
+  at::Tensor returned = memory->allocate({4}, kFloats);
+  at::Tensor returned_late = memory->allocate({2}, kFloats);
+  const at::Tensor kept = memory->allocate({1}, kFloats);
+  nccl.log.clear();
+  returned.reset();
+  memory->take_out();
+  returned_late.reset();
+  EXPECT_THAT(nccl.log, ElementsAre("deregister", "deregister", "deregister"));
+  memory->close();
+  EXPECT_THAT(nccl.log, ElementsAre("deregister", "deregister", "deregister", "wait", "free", "free"));
+  EXPECT_EQ(memory->allocated_bytes(), 4);
 }
 
 TEST(NcclMemoryTest, CountsWhatIsNotFreedYet) {
@@ -108,6 +125,7 @@ TEST(NcclMemoryTest, ATensorMayOutliveTheCommunicator) {
   FakeNccl nccl;
   auto memory = nccl.memory(NcclMemoryKind::kSymmetric);
   at::Tensor tensor = memory->allocate({4}, kFloats);
+  memory->take_out();
   memory->close();
   memory.reset();
   EXPECT_THAT(nccl.log, ElementsAre("allocate 16", "window", "close window"));
@@ -180,6 +198,9 @@ TEST(NcclMemoryTest, NothingIsAskedForEmptyTensors) {
 TEST(ChooseNcclMemoryTest, FollowsTheVersion) {
   EXPECT_EQ(choose_nccl_memory("auto", 22809).kind, NcclMemoryKind::kRegistered);
   EXPECT_EQ(choose_nccl_memory("symmetric", 22809).kind, NcclMemoryKind::kSymmetric);
+  EXPECT_TRUE(spares_sms(NcclMemoryKind::kSymmetric, 22803));
+  EXPECT_FALSE(spares_sms(NcclMemoryKind::kSymmetric, 22707));
+  EXPECT_FALSE(spares_sms(NcclMemoryKind::kRegistered, 22809));
   EXPECT_EQ(choose_nccl_memory("auto", 22605).kind, NcclMemoryKind::kRegistered);
   EXPECT_EQ(choose_nccl_memory("auto", 21805).kind, NcclMemoryKind::kOrdinary);
   EXPECT_FALSE(choose_nccl_memory("auto", 22809).required);

@@ -77,10 +77,11 @@ struct TrainConfig {
   int master_port = 0;                        // 0: MASTER_PORT
 
   // How the arithmetic is done, beside precision.
-  std::string matmul_precision = "highest";  // highest | high | medium, of float32 products
-  std::string memory_format = "contiguous";  // contiguous | channels-last, of pictures and convolutions
-  bool activation_checkpointing = false;     // blocks are computed again in the backward pass
-  std::string cuda_graph = "off";            // off | auto | on: whole steps are captured and replayed
+  std::string matmul_precision = "highest";      // highest | high | medium, of float32 products
+  std::string memory_format = "contiguous";      // contiguous | channels-last, of pictures and convolutions
+  bool activation_checkpointing = false;         // blocks are computed again in the backward pass
+  std::string cuda_graph = "off";                // off | auto | on: whole steps are captured and replayed
+  std::string cuda_sync_debug_mode = "default";  // default | warn | error: where the host waits for a GPU
 
   // What it survives.
   std::string notices = "auto";  // auto | off | aws | gcp | azure | slurm: who says that a machine goes

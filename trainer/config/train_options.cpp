@@ -145,6 +145,10 @@ std::vector<Option<TrainConfig>> make_options() {
        "Capture a whole training step in a CUDA graph and replay it: off, auto (on a GPU with nccl, unless "
        "something forbids it), or on; docs/gpu.md",
        one_of({"off", "auto", "on"})},
+      {"cuda-sync-debug-mode", kWhere, &C::cuda_sync_debug_mode, "MODE",
+       "Operations by which the host waits for the GPU in a steady step (one that neither logs, saves nor "
+       "compares ranks): default (nobody looks), warn, or error, as torch.cuda.set_sync_debug_mode",
+       one_of({"default", "warn", "error"})},
       {"fused-optimizer", kOptimisation, &C::fused_optimizer, "NAME",
        "LibTorch's fused kernels for the update, with the bits of Python's fused=True: on, off, or auto (on "
        "a GPU)",
@@ -295,6 +299,10 @@ void check_contradictions(const TrainConfig& config) {
   if (config.expandable_segments && config.device == "cpu") {
     throw std::invalid_argument(
         "--expandable-segments with --device cpu: they are of a GPU's memory; leave one of them out");
+  }
+  if (config.cuda_sync_debug_mode != "default" && config.device == "cpu") {
+    throw std::invalid_argument("--cuda-sync-debug-mode " + config.cuda_sync_debug_mode +
+                                " with --device cpu: nobody waits for a GPU there; leave one of them out");
   }
   if (config.share_gpus && config.backend != "nccl" && config.backend != "auto") {
     throw std::invalid_argument("--share-gpus with --backend " + config.backend +

@@ -12,6 +12,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdlib>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -103,7 +104,10 @@ std::unique_ptr<StepRecording> create_cuda_recording(c10::Device device) {
   return std::make_unique<CudaStepRecording>(device);
 }
 
-void leave_default_stream(c10::Device device) {
+void prepare_process_for_capture(c10::Device device) {
+  // Else NCCL registers what a capture shows it, for which the ranks of a machine wait for each other; one
+  // that has refused its capture never comes. Buckets are registered anyway.
+  setenv("NCCL_GRAPH_REGISTER", "0", /*overwrite=*/0);
   const c10::cuda::CUDAGuard guard(device);
   c10::cuda::setCurrentCUDAStream(c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device.index()));
 }

@@ -23,11 +23,11 @@ class StepRecording {
   virtual void replay() = 0;
 };
 
-// By a CUDA graph. The current stream must not be the default one (leave_default_stream()).
+// By a CUDA graph. The current stream must not be the default one (prepare_process_for_capture()).
 std::unique_ptr<StepRecording> create_cuda_recording(c10::Device device);
 
 // Gives this thread a current stream of its own on GPU `device`, since the default one cannot be captured. To
 // be called before anything is queued there, so that everything is queued on the one stream.
-void leave_default_stream(c10::Device device);
+void prepare_process_for_capture(c10::Device device);
 
 }  // namespace lockstep

@@ -285,8 +285,9 @@ std::vector<OptimizerStateEntry> ShardedOptimizer::state() {
       const auto index = static_cast<std::size_t>(shard.parameter);
       at::Tensor& tensor = whole[index][k];
       if (!tensor.defined()) {
-        tensor = kinds[k].per_element ? at::zeros_like(parameters_[index].detach())
-                                      : at::zeros({}, at::TensorOptions().dtype(at::kFloat));
+        const at::Tensor like = parameters_[index].detach();
+        tensor =
+            kinds[k].per_element ? at::zeros_like(like) : at::zeros({}, like.options().dtype(at::kFloat));
       }
       parts.push_back(kinds[k].per_element ? shard_of(tensor, shard) : tensor);
       if (root == communicator_->rank()) parts.back().copy_(own[static_cast<std::size_t>(cell)]);

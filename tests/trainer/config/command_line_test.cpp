@@ -102,6 +102,8 @@ TEST(CommandLine, RefusesEachBadValueNamingFlagValueAndRemedy) {
                                    {"optimizer", "adamax", "sgd, adam, adamw"},
                                    {"optimizer", "SGD", "sgd, adam, adamw"},
                                    {"shard-optimizer", "yes", "auto, on, off"},
+                                   {"overlap-param-gather", "yes", "auto, on, off"},
+                                   {"cuda-sync-debug-mode", "off", "default, warn, error"},
                                    {"timeout", "0", "above 0"},
                                    {"timeout", "-5", "above 0"},
                                    {"timeout", "1e9", "1000000"},

@@ -134,6 +134,11 @@ TEST(TrainOptions, Contradictions) {
   EXPECT_NO_THROW(check_contradictions(config));
   config.device = "cpu";
   expect_refused([&] { check_contradictions(config); }, {"--expandable-segments", "--device cpu"});
+  config = {};
+  config.cuda_sync_debug_mode = "warn";
+  EXPECT_NO_THROW(check_contradictions(config));
+  config.device = "cpu";
+  expect_refused([&] { check_contradictions(config); }, {"--cuda-sync-debug-mode warn", "--device cpu"});
 }
 
 TEST(TrainOptions, ACudaGraphIsRefusedWithWhatCannotBeCaptured) {

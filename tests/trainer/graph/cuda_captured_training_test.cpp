@@ -25,7 +25,7 @@ CommunicatorPtr communicator(std::chrono::milliseconds timeout = std::chrono::se
 
 class CudaCapturedTraining : public ::testing::TestWithParam<testing::TrainingCase> {
  protected:
-  static void SetUpTestSuite() { leave_default_stream(kDevice); }
+  static void SetUpTestSuite() { prepare_process_for_capture(kDevice); }
 
   static Result train(bool captured, std::int64_t log_every_n_steps) {
     TrainConfig config = GetParam().config;
@@ -62,7 +62,7 @@ INSTANTIATE_TEST_SUITE_P(Runs, CudaCapturedTraining, ::testing::ValuesIn(testing
 
 // What stops a capture in its middle leaves streams, memory and random numbers as they were.
 TEST(CudaStepRecording, AfterARefusedCaptureEverythingGoesOn) {
-  leave_default_stream(kDevice);
+  prepare_process_for_capture(kDevice);
   const at::TensorOptions options = at::TensorOptions(kDevice).dtype(at::kFloat);
   at::manual_seed(3);
   const at::Tensor expected = at::rand({64}, options).cpu();

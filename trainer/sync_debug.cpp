@@ -1,0 +1,28 @@
+#include "trainer/sync_debug.h"
+
+#include <c10/cuda/CUDAFunctions.h>
+
+#include <stdexcept>
+
+namespace lockstep {
+namespace {
+
+c10::cuda::SyncDebugMode parse(const std::string& mode) {
+  if (mode == "default") return c10::cuda::SyncDebugMode::L_DISABLED;
+  if (mode == "warn") return c10::cuda::SyncDebugMode::L_WARN;
+  if (mode == "error") return c10::cuda::SyncDebugMode::L_ERROR;
+  throw std::invalid_argument("--cuda-sync-debug-mode " + mode +
+                              " is unknown; known are default, warn and error");
+}
+
+}  // namespace
+
+SyncDebugGuard::SyncDebugGuard(const std::string& mode) {
+  c10::cuda::warning_state().set_sync_debug_mode(parse(mode));
+}
+
+SyncDebugGuard::~SyncDebugGuard() {
+  c10::cuda::warning_state().set_sync_debug_mode(c10::cuda::SyncDebugMode::L_DISABLED);
+}
+
+}  // namespace lockstep

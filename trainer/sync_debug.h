@@ -1,0 +1,19 @@
+// What makes the host wait for a GPU, found out (--cuda-sync-debug-mode).
+#pragma once
+
+#include <string>
+
+namespace lockstep {
+
+// While there is one, LibTorch warns of operations by which the host waits for a GPU, or refuses them with an
+// exception, in the whole process: torch.cuda.set_sync_debug_mode(). One at a time.
+class SyncDebugGuard {
+ public:
+  // "warn" or "error"; "default": nothing changes.
+  explicit SyncDebugGuard(const std::string& mode);
+  ~SyncDebugGuard();
+  SyncDebugGuard(const SyncDebugGuard&) = delete;
+  SyncDebugGuard& operator=(const SyncDebugGuard&) = delete;
+};
+
+}  // namespace lockstep
