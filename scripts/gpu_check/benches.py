@@ -46,7 +46,7 @@ def step(name, contenders, model, batch, options):
     return Bench("step", name, [*STEP, contenders, *ONE, *model, *BF16, "--batch-size", str(batch), *options], {})
 
 
-def benches(quick, nccl_library, peers):
+def benches(quick, preload, peers):
     rounds = ["--rounds", "3", "--warmup-rounds", "1"] if quick else ["--rounds", "9", "--warmup-rounds", "2"]
     steps = [*rounds, "--settle-steps", "2", "--steps", "5" if quick else "20"]
     most = ["-e", "1M" if quick else "256M"]
@@ -68,11 +68,11 @@ def benches(quick, nccl_library, peers):
         Bench("all-reduce", "all-reduce, two ranks through the host", [*REDUCE, *staged, *most, "--reduction-order", "tree"], {}),
         Bench("step", "resnet50, two ranks through the host", [*STEP, EAGER, *staged, *on_two], {}),
     ]
-    return found + (on_shared_gpu(nccl_library, most, on_two) if nccl_library else [])
+    return found + (on_shared_gpu(preload, most, on_two) if preload else [])
 
 
-def on_shared_gpu(nccl_library, most, on_two):
-    shared, preload = [*TWO, "--backend", "nccl", "--share-gpus"], {"LD_PRELOAD": nccl_library}
+def on_shared_gpu(preload, most, on_two):
+    shared = [*TWO, "--backend", "nccl", "--share-gpus"]
     reductions = [Bench("all-reduce", f"all-reduce, two ranks through NCCL, order {order}",
                         [*REDUCE, *shared, *most, "--reduction-order", order], preload) for order in ("fast", "tree")]
     return [*reductions, Bench("step", "resnet50, two ranks through NCCL", [*STEP, EAGER, *shared, *on_two], preload)]

@@ -109,4 +109,4 @@ def bundle_environment(build, python, torch):
         "OMPI_MCA_plm": "isolated",  # one machine, which may be without ssh
         "PATH": f"{openmpi / 'bin'}:{os.environ.get('PATH', os.defpath)}",
         "LD_LIBRARY_PATH": ":".join(filter(None, [str(build / "lib"), *torch["libraries"], outer])),
-        "GPU_CHECK_PYTHON": shutil.which(python) or python, "GPU_CHECK_LIBRARY_PATH": outer}
+        "GPU_CHECK_PYTHON": python, "GPU_CHECK_LIBRARY_PATH": outer}

@@ -68,8 +68,9 @@ class Results:
         if report["left_out"]:
             lines += ["", *(f"left out: {entry['what']}" for entry in report["left_out"])]
         measured = [entry for entry in report["benches"] if entry["result"]]
-        lines += ["", *format_rows(STEP_COLUMNS, rows_of_steps(measured))]
-        lines += ["", *format_rows(REDUCE_COLUMNS, rows_of_reductions(measured))]
+        for columns, rows in ((STEP_COLUMNS, rows_of_steps(measured)), (REDUCE_COLUMNS, rows_of_reductions(measured))):
+            if rows:
+                lines += ["", *format_rows(columns, rows)]
         lines += ["", *format_bars(report["bars"])]
         lines += [f"failed: {entry['name']}: exit code {entry['exit_code']}: {entry['error']}" for entry in report["benches"] if not entry["ok"]]
         return "\n".join(lines) + "\n"

@@ -61,10 +61,14 @@ class Check:
             else:
                 self.leave_out("tests", f"{title}: {test['name']}, for there is one GPU")
 
+    def preload(self):
+        """What has NCCL replaced by one that can share a GPU; nothing where none was named."""
+        library = self.options.nccl_library
+        return {"LD_PRELOAD": str(library.absolute())} if library else {}
+
     def tests_on_shared_gpu(self):
         if self.options.nccl_library:
-            shared = {"LD_PRELOAD": self.options.nccl_library, "LOCKSTEP_TEST_SHARE_GPUS": "1"}
-            yield from self.tests("two ranks on one GPU through NCCL", shared)
+            yield from self.tests("two ranks on one GPU through NCCL", self.preload() | {"LOCKSTEP_TEST_SHARE_GPUS": "1"})
         else:
             self.leave_out("tests", "two ranks on one GPU through NCCL, for no --nccl-library was named")
 
@@ -91,7 +95,7 @@ class Check:
     def benches(self):
         if not {"step", "all-reduce"} & set(self.options.only):
             return
-        for bench in benches(self.options.quick, self.options.nccl_library, self.peers()):
+        for bench in benches(self.options.quick, self.preload(), self.peers()):
             least_s = 30 if self.options.quick or bench.part == "all-reduce" else 90
             yield Task(bench.part, bench.name, least_s, lambda bench=bench: self.run_bench(bench))
 
