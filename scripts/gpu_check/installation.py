@@ -85,8 +85,11 @@ def open_bundle(build, python, manifest):
     if torch["torch"] != built_with:
         raise Refused(f"{python} has PyTorch {torch['torch']}, and this bundle was built with {built_with}; name an interpreter "
                       "that has it with --python")
-    tests = [test | {"command": [str(build.parent / word) if word.startswith("build/") else word for word in test["command"]]}
-             for test in manifest["tests"]]
+    def at_home(word):
+        return str(build.parent / word) if word.startswith(("build/", "tests/")) else word
+
+    tests = [test | {"command": [at_home(word) for word in test["command"]],
+                     "environment": {name: at_home(value) for name, value in test["environment"].items()}} for test in manifest["tests"]]
     return Installation(build, tests, bundle_environment(build, python, torch), str(SCRIPTS / "gpu_check" / "python_alone"), python,
                         torch, manifest["versions"] | versions_of(torch))
 

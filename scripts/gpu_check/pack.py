@@ -52,6 +52,7 @@ def fill(bundle, build):
     shutil.copytree(ROOT / "scripts" / "gpu_check", bundle / "scripts" / "gpu_check", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy2(ROOT / "scripts" / "gpu-check", bundle / "scripts")
     shutil.copytree(build / "share", target / "share")
+    copy_scripts(tests, bundle)
     programs = sorted({f"bin/{one.name}" for pattern in ("lockstep", "lockstep-*") for one in (build / "bin").glob(pattern)}
                       | {word.removeprefix("build/") for test in tests for word in test["command"] if word.startswith("build/")})
     for program in programs:
@@ -69,15 +70,32 @@ def venv_of(build):
 
 
 def relocated(test, build):
-    """The test with its programs named from the bundle's folder, and mpiexec by name alone."""
-    command = [f"build/{pathlib.Path(word).relative_to(build)}" if pathlib.Path(word).is_relative_to(build) else word
-               for word in test["command"]]
+    """The test with its files named from the bundle's folder, and python and mpiexec by name alone."""
+    venv = venv_of(build)
+
+    def place(word):
+        if word == str(venv / "bin" / "python"):
+            return "python3"
+        for folder, name in ((build, "build"), (ROOT / "tests", "tests")):
+            if pathlib.Path(word).is_relative_to(folder):
+                return f"{name}/{pathlib.Path(word).relative_to(folder)}"
+        return word
+
+    command = [place(word) for word in test["command"]]
     if pathlib.Path(command[0]).name in LAUNCHERS:
         command[0] = pathlib.Path(command[0]).name
-    elsewhere = [word for word in [*command, *test["environment"].values()] if str(build) in word or str(ROOT) in word or word.startswith("/")]
+    environment = {name: place(value) for name, value in test["environment"].items() if value != str(venv)}
+    elsewhere = [word for word in [*command, *environment.values()] if str(build) in word or str(ROOT) in word or word.startswith("/")]
     if elsewhere:
         raise Refused(f"the test {test['name']} names {elsewhere[0]}, which is not packed")
-    return test | {"command": command}
+    return test | {"command": command, "environment": environment}
+
+
+def copy_scripts(tests, bundle):
+    """Each test that is a script, with what lies beside it."""
+    for word in {word for test in tests for word in test["command"] if word.startswith("tests/")}:
+        for module in (ROOT / word).parent.glob("*.py"):
+            copy(module, bundle / pathlib.Path(word).parent / module.name)
 
 
 def copy(source, target, strip=False):

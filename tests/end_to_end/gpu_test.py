@@ -1,6 +1,7 @@
 """Whole trainings on one GPU, as a user starts them: `ctest -L gpu`."""
 
 import json
+import os
 import unittest
 
 from run import BIN, RunTest, model_digest, records, run
@@ -8,6 +9,8 @@ from run import BIN, RunTest, model_digest, records, run
 DATA = ["--data", "synthetic", "--synthetic-samples", "512", "--batch-size", "16"]
 MLP = ["--model", "mlp", *DATA, "--max-steps", "24", "--momentum", "0.9"]
 RESNET = ["--model", "resnet18", *DATA, "--max-steps", "12", "--momentum", "0.9"]
+# Of two ranks that share the GPU.
+BACKENDS = {"mpi": ["--backend", "mpi"]} | ({"nccl": ["--share-gpus"]} if "LOCKSTEP_TEST_SHARE_GPUS" in os.environ else {})
 
 
 class GpuTest(RunTest):
@@ -27,10 +30,11 @@ class GpuTest(RunTest):
         for model in (MLP, RESNET):
             logical = [*model, "--logical-world-size", "2", "--reduction-order", "tree"]
             self.train(f"one-{model[1]}", 1, *logical)
-            # They compare their parameters after each step, and end with 11 if they differ.
-            two = self.train(f"two-{model[1]}", 2, *logical, "--backend", "mpi", "--check-drift-every-n-steps", "1")
-            self.assertIn("backend mpi", two.stdout)
-            self.assert_same_model(f"one-{model[1]}", f"two-{model[1]}")
+            for backend, options in BACKENDS.items():
+                # They compare their parameters after each step, and end with 11 if they differ.
+                two = self.train(f"{backend}-{model[1]}", 2, *logical, *options, "--check-drift-every-n-steps", "1")
+                self.assertIn(f"backend {backend}", two.stdout)
+                self.assert_same_model(f"one-{model[1]}", f"{backend}-{model[1]}")
 
     def test_two_ranks_need_two_gpus_or_the_option_that_shares_one(self):
         result = self.train("shared", 2, *MLP, "--backend", "nccl", expect=2)

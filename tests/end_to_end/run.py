@@ -1,4 +1,4 @@
-"""Starting the real programs, and reading what they leave behind. Needs LOCKSTEP_BIN and LOCKSTEP_VENV (ctest sets both)."""
+"""Starting the real programs, and reading what they leave behind. Needs LOCKSTEP_BIN, and for PyTorch LOCKSTEP_VENV (ctest sets both)."""
 
 import atexit
 import hashlib
@@ -11,7 +11,7 @@ import tempfile
 import unittest
 
 BIN = pathlib.Path(os.environ["LOCKSTEP_BIN"])
-VENV = pathlib.Path(os.environ["LOCKSTEP_VENV"])
+VENV = pathlib.Path(os.environ.get("LOCKSTEP_VENV", sys.prefix))
 # mpirun started by hand, as root in a container and with more ranks than cores.
 os.environ.update({"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_rmaps_base_oversubscribe": "1",
                    "OMPI_MCA_hwloc_base_binding_policy": "none", "OMPI_MCA_btl_vader_single_copy_mechanism": "none",
