@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 
+from gpu_check import mfu
 from gpu_check.bars import bars_of, format_bars
 from gpu_check.tables import format_rows, median_steps, ratio
 
@@ -71,6 +72,7 @@ class Results:
         for columns, rows in ((STEP_COLUMNS, rows_of_steps(measured)), (REDUCE_COLUMNS, rows_of_reductions(measured))):
             if rows:
                 lines += ["", *format_rows(columns, rows)]
+        lines += ["", *mfu.lines(report["gpu"], measured)]
         lines += ["", *format_bars(report["bars"])]
         lines += [f"failed: {entry['name']}: exit code {entry['exit_code']}: {entry['error']}" for entry in report["benches"] if not entry["ok"]]
         return "\n".join(lines) + "\n"

@@ -18,9 +18,10 @@ case "$*" in *"--backend mpi"*resnet50*) echo 'lockstep: error: no pinned memory
 while [ $# -gt 1 ]; do shift; done
 case "$(tail -n 1 "$CALLS")" in
   *"bench step"*) cat >"$1" <<'J'
-{"benchmark": "step", "versions": {"NCCL": "2.28.9"}, "workloads": [{"contenders": [
+{"benchmark": "step", "versions": {"NCCL": "2.28.9"}, "workloads": [{"workload": "a model of 124,439,808 parameters",
+ "peak_flop_per_s_of_a_rank": 800e12, "peak_source": "measured, all ranks at once", "contenders": [
  {"contender": "local", "step_ms": {"median": 10.0}, "samples_per_s": 1600.0, "peak_share": 0.5},
- {"contender": "averaged", "step_ms": {"median": 10.5}, "samples_per_s": 1523.8, "peak_share": 0.476},
+ {"contender": "averaged", "step_ms": {"median": 10.5}, "samples_per_s": 1523.8, "tokens_per_s": 500000.0, "peak_share": 0.476},
  {"contender": "captured", "step_ms": {"median": 8.0}, "samples_per_s": 2000.0, "peak_share": 0.625},
  {"contender": "pytorch local", "step_ms": {"median": 12.0}, "samples_per_s": 1333.3},
  {"contender": "pytorch ddp", "step_ms": {"median": 10.4}, "samples_per_s": 1538.5},
@@ -130,7 +131,7 @@ class GpuCheckTest(unittest.TestCase):
         row = next(line.split("  ") for line in text.splitlines() if " averaged  " in line)
         cells = [cell.strip() for cell in row if cell.strip()]
         # 10 / 10.5, 10.4 / 10.5 and 9.45 / 10.5
-        self.assertEqual(cells[1:], ["averaged", "10.500 ms", "1523.8 samples/s", "0.952", "0.990", "0.900", "47.6 %"])
+        self.assertEqual(cells[1:], ["averaged", "10.500 ms", "500000 tokens/s", "0.952", "0.990", "0.900", "47.6 %"])
         captured = next(line for line in text.splitlines() if " captured  " in line)
         self.assertRegex(captured, r"8\.000 ms +2000\.0 samples/s +1\.250 +1\.300 +1\.181 +62\.5 %")  # 10, 10.4 and 9.45 / 8
         self.assertRegex(text, r"all-reduce, one rank +4096 +8.2 us +0.50 +0")
@@ -151,6 +152,15 @@ class GpuCheckTest(unittest.TestCase):
         self.assertEqual(bars["resnet50, batch 16: captured over PyTorch DDP >= 1.50"], ("1.300", False))
         self.assertEqual(bars["gpt2, batch 16: the better over torch.compile >= 0.95"], ("1.181", True))
         self.assertNotIn("not measured", (self.out / "nvidia-h200.txt").read_text())
+
+    def test_gpt2s_utilisation_is_counted_in_two_ways(self):
+        self.gpu_and_build()
+        self.check("--only", "step")
+        text = (self.out / "nvidia-h200.txt").read_text()
+        # 5e5 tokens/s * (6 * 124,439,808 + 6 * 12 * 768 * 1024) = 401.6e12
+        self.assertIn("utilisation, gpt2, batch 16, averaged: 402 TFLOP/s as llm.c counts (6 N + 6 L C T a token), 40.6 % of the data sheet's 989; "
+                      "products counted one by one, 47.6 % of 800, measured, all ranks at once", text)
+        self.assertNotIn("utilisation, resnet50", text)
 
     def test_two_gpus_tests_need_two(self):
         self.gpu_and_build(self.gpu_test("one_test", 0), self.gpu_test("other_test", 0, labels=("gpu", "two_gpus")))
