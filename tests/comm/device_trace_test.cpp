@@ -81,7 +81,7 @@ TEST(DeviceTrace, WaitsForStreamsThatNobodyWaitsFor) {
 
 // Every fourth look takes 5 ms: that at the end of the first reading, and some of the later ones.
 std::int64_t interrupted_now_ns() {
-  static int looks = 0;
+  static int looks = 1;
   if (++looks % 4 == 0) g_now_ns += 5 * kMs;
   return now_ns();
 }
@@ -97,8 +97,8 @@ TEST(DeviceTrace, CollectivesBearTheirBuckets) {
   StandInDevice device(kHost);
   StandInNccl comm(make_thread_communicators(1, std::chrono::seconds(5)).front(), device, kMs);
   std::vector<std::pair<std::string, at::Tensor>> parameters;
-  for (const std::int64_t size : {3, 4})
-    parameters.emplace_back("p" + std::to_string(size), at::ones({size}).requires_grad_());
+  parameters.emplace_back("p3", at::ones({3}).requires_grad_());
+  parameters.emplace_back("p4", at::ones({4}).requires_grad_());
   Reducer reducer(parameters, {&comm, [](Communicator*) {}});
   reducer.load_history({{{1}, {0}}, true});
 

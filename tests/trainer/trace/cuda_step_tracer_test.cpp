@@ -98,7 +98,9 @@ TEST(CudaStepTracer, SumsBeginWhileTheBackwardPassComputes) {
   EXPECT_GT(end(on_device.at("forward")) - begin(on_device.at("forward")), 0.0);
   EXPECT_LT(begin(backward), computed);
   for (int bucket = 0; bucket < kLayers; ++bucket) {
-    const Json& sum = on_device.at("all_reduce of bucket " + std::to_string(bucket));
+    std::string name = "all_reduce of bucket ";
+    name += std::to_string(bucket);
+    const Json& sum = on_device.at(name);
     EXPECT_EQ(sum["args"]["bytes"], kWidth * kWidth * 4);
     EXPECT_GE(begin(sum), begin(backward) - resolution_us);
     EXPECT_LE(end(sum), end(backward) + resolution_us);
