@@ -17,6 +17,9 @@ target_compile_options(lockstep_compile_options INTERFACE
   # GCC 12 sees overlapping or endless copies in `"text" + std::string` where there are none (GCC bug 105329, mended in 13).
   $<$<AND:$<CXX_COMPILER_ID:GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-Wno-restrict$<SEMICOLON>-Wno-stringop-overflow>)
 
+# The layout of some of LibTorch's classes (at::RecordFunction) depends on NDEBUG, and its wheels are built with it.
+target_compile_definitions(lockstep_compile_options INTERFACE $<$<NOT:$<CONFIG:Release>>:NDEBUG>)
+
 # Where files are compiled in batches, an unnamed namespace's type seems to be in a header.
 if(CMAKE_UNITY_BUILD AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   target_compile_options(lockstep_compile_options INTERFACE -Wno-subobject-linkage)

@@ -54,6 +54,7 @@ DeviceTrace::Times DeviceTrace::take() {
   Times times;
   times.uncertainty_ns = std::max(first_.uncertainty_ns, last.uncertainty_ns);
   for (Span& span : spans) {
+    span.begin->wait();
     span.end->wait();  // on a stream of its own maybe, which nobody has waited for
     span.event.begin_ns = host_ns(*span.begin);
     span.event.duration_ns = host_ns(*span.end) - span.event.begin_ns;

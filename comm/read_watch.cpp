@@ -13,7 +13,8 @@ namespace {
 
 struct Watch {
   std::vector<std::weak_ptr<ReadListener>> listeners;
-  std::optional<at::CallbackHandle> callback;
+  std::optional<at::CallbackHandle> callback;  // made once, and enabled while somebody listens
+  bool is_telling = false;                     // what listeners do is not told to them
 };
 thread_local Watch watch;
 
@@ -33,18 +34,20 @@ void tell_of(const c10::IValue& value) {
   }
 }
 
-// An operation under way keeps the observers that it began with.
+// Autograd's threads have our callback from the one that called backward(), but no handle of it.
 void stop_where_nobody_listens() {
   std::erase_if(watch.listeners, [](const std::weak_ptr<ReadListener>& weak) {
     const auto listener = weak.lock();
     return !listener || !listener->listens();
   });
-  if (watch.listeners.empty()) at::removeCallback(*std::exchange(watch.callback, std::nullopt));
+  if (watch.listeners.empty() && watch.callback) at::disableCallback(*watch.callback);
 }
 
 std::unique_ptr<at::ObserverContext> before_operation(const at::RecordFunction& operation) {
-  const at::RecordFunctionGuard what_listeners_do_is_not_heard(false);
+  if (watch.is_telling) return nullptr;
+  watch.is_telling = true;
   for (const c10::IValue& input : operation.inputs()) tell_of(input);
+  watch.is_telling = false;
   stop_where_nobody_listens();
   return nullptr;
 }
@@ -56,7 +59,7 @@ void watch_reads(std::weak_ptr<ReadListener> listener) {
     return !other.owner_before(listener) && !listener.owner_before(other);
   });
   watch.listeners.push_back(std::move(listener));
-  if (watch.callback) return;
+  if (watch.callback) return at::reenableCallback(*watch.callback);
   watch.callback = at::addThreadLocalCallback(
       at::RecordFunctionCallback(before_operation).needsInputs(true).scopes({at::RecordScope::FUNCTION}));
 }

@@ -125,9 +125,10 @@ class Reducer {
 
   // From now on visit_buckets() only updates, and gather_parameters(), which has to follow it, returns while
   // parameters are still under way. An operation of LibTorch on the same thread that takes one waits for it
-  // (comm/read_watch.h), so that the next forward pass begins at once; so does the next backward pass for the
-  // rest. Memory that is read by its address, and other threads, need wait_for_parameters() first. While
-  // averages are deferred, not over shared memory. Throws what wait_for_parameters() throws.
+  // (comm/read_watch.h), so that the next forward pass begins at once; so does the next backward pass
+  // that synchronises, for the rest. Memory that is read by its address, and other threads, need
+  // wait_for_parameters() first. While averages are deferred, not over shared memory. Throws what
+  // wait_for_parameters() throws.
   void overlap_gathering(bool overlaps);
   // Until all parameters have come. Local. Throws CommError; one that was met by an operation before does not
   // get lost.

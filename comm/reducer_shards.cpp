@@ -180,6 +180,7 @@ void Reducer::State::watch_parameters() {
 
 // The operation goes on with what it finds; the backward pass, or whoever waits for the parameters, throws.
 void Reducer::State::before_read(const c10::StorageImpl* storage) noexcept {
+  if (gatherings_left == 0) return;
   const auto found = buckets_in.find(storage);
   if (found == buckets_in.end()) return;
   try {

@@ -347,11 +347,11 @@ SessionEnd run_session(const TrainConfig& config, const Placement& placement) {
   const std::string pinned = device.is_cuda() && config.logical_world_size > 0 ? pin_cuda_arithmetic() : "";
   const std::string allocator = device.is_cuda() ? set_cuda_allocator(config.expandable_segments) : "";
   const std::string products = set_matmul_precision(config.matmul_precision, device);
+  if (device.is_cuda()) c10::cuda::set_device(device.index());
+  if (device.is_cuda() && config.cuda_graph != "off") prepare_process_for_capture(device);
   // Files are read while the ranks find each other.
   auto data =
       std::async(std::launch::async, [&] { return open_dataset(config.data, dataset_options(config)); });
-  if (device.is_cuda()) c10::cuda::set_device(device.index());
-  if (device.is_cuda() && config.cuda_graph != "off") prepare_process_for_capture(device);
   const CommunicatorOptions options = communicator_options(config, placement, device);
   const CommunicatorPtr communicator = create_communicator(options);
   if (communicator->rank() == 0) {

@@ -8,7 +8,6 @@ namespace lockstep {
 namespace {
 
 c10::cuda::SyncDebugMode parse(const std::string& mode) {
-  if (mode == "default") return c10::cuda::SyncDebugMode::L_DISABLED;
   if (mode == "warn") return c10::cuda::SyncDebugMode::L_WARN;
   if (mode == "error") return c10::cuda::SyncDebugMode::L_ERROR;
   throw std::invalid_argument("--cuda-sync-debug-mode " + mode +
@@ -18,11 +17,16 @@ c10::cuda::SyncDebugMode parse(const std::string& mode) {
 }  // namespace
 
 SyncDebugGuard::SyncDebugGuard(const std::string& mode) {
-  c10::cuda::warning_state().set_sync_debug_mode(parse(mode));
+  if (mode == "default") return;
+  c10::cuda::WarningState& state = c10::cuda::warning_state();
+  const c10::cuda::SyncDebugMode asked_for = parse(mode);
+  before_ = static_cast<int>(state.get_sync_debug_mode());
+  state.set_sync_debug_mode(asked_for);
 }
 
 SyncDebugGuard::~SyncDebugGuard() {
-  c10::cuda::warning_state().set_sync_debug_mode(c10::cuda::SyncDebugMode::L_DISABLED);
+  if (before_)
+    c10::cuda::warning_state().set_sync_debug_mode(static_cast<c10::cuda::SyncDebugMode>(*before_));
 }
 
 }  // namespace lockstep

@@ -91,7 +91,9 @@ Trainer::Trainer(TrainerParts parts)
   if (config_.record_hashes) make_hashes();
 }
 
-Trainer::~Trainer() = default;
+Trainer::~Trainer() {
+  if (ddp_) ddp_->reducer().set_trace(nullptr);  // the tracer goes before those who wait for parameters
+}
 
 void Trainer::make_tracer() {
   const std::int64_t warm_up = trace_warm_up(total_steps() - state_.step, config_.trace_steps);
@@ -294,7 +296,7 @@ Decision Trainer::train_step() {
   state_.batch += batches;
   if (hashes_) {
     ddp_->sync_buffers();  // logical rank 0's, as the next step will find them
-    wait_for_parameters();
+    timer_.add_exposed_communication(wait_for_parameters());
     hashes_->end_step(state_.step, model_state(*model_));
   }
   const double lr = optimizer_->lr();

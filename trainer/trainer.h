@@ -107,7 +107,7 @@ class Trainer {
   TraceRecorder* trace() { return tracer_ ? tracer_->recorder() : nullptr; }  // null: nothing is recorded now
   void make_optimizer(bool captured);
   void overlap_param_gather();
-  void wait_for_parameters();
+  double wait_for_parameters();
   void step_schedule(const char* interval);
   std::string schedule_identity() const;
   std::string how_it_updates() const;
@@ -119,7 +119,6 @@ class Trainer {
   at::Tensor loss_of(const StepInput& batch, std::int64_t batches);
   bool checks_drift() const;
   void vote();
-  void update_scale(const at::Tensor& found_inf, bool overflow);
   void require_scale(double scale);
   void report_overflow(double scale);
   void stop_for_bad_loss(int rank);

@@ -41,12 +41,16 @@ Trainer::StepOutcome Trainer::eager_step(std::int64_t batches, bool log, bool re
     if (log) done.grad_norm = norm.item<double>();
   }
   if (hashes_) hashes_->reduced();
+  const double scale = overflow ? scaler_->state().scale : 0.0;
+  if (overflow) require_scale(scale);
   if (scaler_) {
+    // The averaged gradients, and so the new scale, are the same on all ranks.
     optimizer_->step_unless(found_inf);
-    update_scale(found_inf, overflow);
+    scaler_->update(found_inf);
   } else {
     optimizer_->step();
   }
+  if (overflow) report_overflow(scale);
   return done;
 }
 
@@ -98,15 +102,6 @@ void Trainer::forward_and_backward_of(std::size_t index, bool last, std::int64_t
     timer_.begin(StepPart::kData);
     feeds_[index].loader.prefetch();
   }
-}
-
-// The averaged gradients, and so the new scale, are the same on all ranks. `overflow`: that they overflowed,
-// in a step whose loss is read; in others the host does not know.
-void Trainer::update_scale(const at::Tensor& found_inf, bool overflow) {
-  const double scale = overflow ? scaler_->state().scale : 0.0;
-  if (overflow) require_scale(scale);
-  scaler_->update(found_inf);
-  if (overflow) report_overflow(scale);
 }
 
 void Trainer::require_scale(double scale) {

@@ -29,9 +29,11 @@ void Trainer::overlap_param_gather() {
     sharded_->overlap_param_gather([this] { ddp_->sync_buffers(); });
 }
 
-// For what reads them otherwise than a forward pass does.
-void Trainer::wait_for_parameters() {
-  if (sharded_ != nullptr) sharded_->wait_for_parameters();
+// For what reads them otherwise than a forward pass does. Returns the seconds that it took.
+double Trainer::wait_for_parameters() {
+  if (sharded_ == nullptr) return 0.0;
+  sharded_->wait_for_parameters();
+  return ddp_->reducer().take_parameter_wait_s();
 }
 
 std::string Trainer::how_it_updates() const {

@@ -73,7 +73,7 @@ MemoryFacts Trainer::memory_facts(const std::exception& error) {
   facts.shortage = {.at = *failed,
                     .kept = allocated_device_bytes(device_),
                     .optimizer_to_come = std::max(0.0, optimizer_to_come),
-                    .whole_forward = timer_.part() > StepPart::kForward || timer_.take_sum().steps > 0};
+                    .whole_forward = timer_.part() > StepPart::kForward || steps_here_ > 1};
   return facts;
 }
 

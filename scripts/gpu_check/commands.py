@@ -62,12 +62,15 @@ class Commands:
 
 def end(process):
     """Ends a program and what it has started; mpirun and lockstep take their ranks with them."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, number)
-            return process.wait(END_S)
-        except subprocess.TimeoutExpired:
-            continue
+    try:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(END_S)
+    except subprocess.TimeoutExpired:
+        pass
+    try:
+        os.killpg(process.pid, signal.SIGKILL)  # also what has outlived the program itself
+    except ProcessLookupError:
+        pass
     return process.wait()
 
 

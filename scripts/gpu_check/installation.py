@@ -36,6 +36,8 @@ class Installation(typing.NamedTuple):
     def why_not_compiled(self, commands):
         """Why torch.compile does not work here, or None."""
         ended = commands.run([self.python, PROBE, "--compile"], {}, PROBE_S)
+        if ended.cut_off:
+            return "there was no time to try it"
         errors = re.findall(r"^[\w.]*(?:Error|Exception): .+", ended.text, re.MULTILINE) or [f"exit code {ended.code}"]
         return errors[-1] if ended.code != 0 else None
 

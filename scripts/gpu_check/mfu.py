@@ -5,7 +5,7 @@ import re
 # GPT-2 124M at the length that the benchmarks take.
 LAYERS, CHANNELS, TOKENS = 12, 768, 1024
 # bfloat16 with float32 accumulation and without sparsity, FLOP/s, by NVIDIA's data sheets. The first that the GPU's name contains.
-DATA_SHEETS = [("H100 PCIe", 756e12), ("H100 NVL", 835e12), ("H100", 989.4e12), ("H200", 989.4e12), ("GH200", 989.4e12), ("A100", 312e12)]
+DATA_SHEETS = [("H100 PCIe", 756e12), ("H100 NVL", 835e12), ("H200 NVL", 835e12), ("H100", 989.4e12), ("H200", 989.4e12), ("GH200", 989.4e12), ("A100", 312e12)]
 
 
 def promised_flops(gpu):

@@ -7,6 +7,7 @@ import re
 
 from gpu_check import mfu
 from gpu_check.bars import bars_of, format_bars
+from gpu_check.refused import Refused
 from gpu_check.tables import format_rows, median_steps, ratio
 
 
@@ -24,8 +25,14 @@ class Results:
         """What an earlier check of the same build on this GPU found in parts other than these."""
         if not self.file("json").exists():
             return
-        earlier = json.loads(self.file("json").read_text())
-        if any(earlier[key] != self.report[key] for key in ("gpu", "driver")) or earlier["versions"]["commit"] != self.report["versions"]["commit"]:
+        try:
+            earlier = json.loads(self.file("json").read_text())
+            commits = {report["versions"]["commit"] for report in (earlier, self.report)}
+            same_card = all(earlier[key] == self.report[key] for key in ("gpu", "driver"))
+        except (ValueError, KeyError, TypeError) as error:
+            raise Refused(f"{self.file('json')} is none of this script's results ({error!r}); move it away, or leave --only out") from error
+        # Of sources that were changed since a commit nobody knows whether they are the same.
+        if len(commits) > 1 or not same_card or commits.pop().endswith(("-dirty", "unknown")):
             return
         self.report["versions"] = earlier["versions"] | self.report["versions"]
         self.report["tests"] = {title: tests for title, tests in earlier["tests"].items() if tests["part"] not in parts}

@@ -27,7 +27,8 @@ class StepRecording {
 std::unique_ptr<StepRecording> create_cuda_recording(c10::Device device);
 
 // Gives this thread a current stream of its own on GPU `device`, since the default one cannot be captured. To
-// be called before anything is queued there, so that everything is queued on the one stream.
+// be called before anything is queued there, so that everything is queued on the one stream, and before other
+// threads are started: sets NCCL_GRAPH_REGISTER=0 unless it is set.
 void prepare_process_for_capture(c10::Device device);
 
 }  // namespace lockstep

@@ -13,6 +13,7 @@
 #include <ATen/ops/zeros_like.h>
 
 #include <algorithm>
+#include <stdexcept>
 #include <utility>
 
 #include "trainer/optim/fused_update.h"
@@ -141,6 +142,7 @@ void ElementwiseOptimizer::make_memory(std::size_t index) {
 }
 
 void ElementwiseOptimizer::begin_update(std::size_t index) {
+  if (options_.fused) throw std::logic_error("LibTorch's fused kernels do not update in pieces");
   const at::NoGradGuard no_grad;
   make_memory(index);
   Remembered& remembered = remembered_[index];

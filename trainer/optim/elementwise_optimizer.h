@@ -54,8 +54,8 @@ class ElementwiseOptimizer : public Optimizer {
 
   // A step of parameter `index` in pieces: begin_update() once, then update() for each range of its elements
   // (in the order of memory) with `grad`, the `count` elements of their gradient, of the parameter's dtype
-  // and device. Only for parameters that are dense, and without
-  // OptimizerOptions::fused; the bits are those of step().
+  // and device. Only for parameters that are dense; the bits are those of step(). With
+  // OptimizerOptions::fused begin_update() throws std::logic_error.
   void begin_update(std::size_t index);
   void update(std::size_t index, std::int64_t begin, const void* grad, std::int64_t count);
 

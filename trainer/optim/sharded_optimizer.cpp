@@ -173,12 +173,12 @@ void ShardedOptimizer::step() {
   step_with({});
 }
 
-// All ranks remember something of their shards from the same step on. Where buckets are not scattered a
-// parameter may go without a gradient, and its owner alone would have to ask the device.
+// All ranks have to take the same way, those without a shard too. Where buckets are not scattered a parameter
+// may go without a gradient, and its owner alone would have to ask the device.
 void ShardedOptimizer::step_unless(const at::Tensor& found_inf) {
-  bool begun = scatters_ && options_.fused && !buckets_have_changed();
-  for (std::size_t s = 0; s < own_shards().size(); ++s) begun = begun && shards_optimizer_->remembers(s);
-  if (!begun) return Optimizer::step_unless(found_inf);
+  const bool remembers = remembers_ || shards_optimizer_->memory_kinds().empty();
+  if (!scatters_ || !options_.fused || buckets_have_changed() || !remembers)
+    return Optimizer::step_unless(found_inf);
   step_with(found_inf);
 }
 
@@ -205,6 +205,7 @@ void ShardedOptimizer::step_with(const at::Tensor& found_inf) {
   }
   reducer_.take_parameter_wait_s();  // it is in exposed_wait_s_
   averaged_ = false;
+  remembers_ = true;
   for (const at::Tensor& parameter : parameters_) parameter.unsafeGetTensorImpl()->bump_version();
 }
 
@@ -325,6 +326,7 @@ void ShardedOptimizer::load_state(const std::vector<OptimizerStateEntry>& entrie
     }
   }
   shards_optimizer_->load_state(own);
+  remembers_ = !entries.empty();
 }
 
 }  // namespace lockstep

@@ -63,9 +63,11 @@ class ShardedOptimizer final : public Optimizer {
 
   // Where buckets are reduce-scattered: from now on step() leaves the parameters on their way, and the next
   // forward pass waits for each as it comes to it. What else reads them, except by LibTorch's operations on
-  // this thread, calls wait_for_parameters() first. `before_gathering` is done by step() once the averages
-  // have served: collectives of the next forward pass that would queue behind the parameters (a module's
-  // buffers: DistributedDataParallel::sync_buffers()). Changes nothing where buckets are not scattered.
+  // this thread (on a GPU: and this stream), calls wait_for_parameters() first; so does who evaluates, since
+  // an operation that meets a failure leaves it to the next backward pass to throw. To be called, as step(),
+  // outside autograd's callbacks. `before_gathering` is done by step() once the averages have served:
+  // collectives of the next forward pass that would queue behind the parameters (a module's buffers:
+  // DistributedDataParallel::sync_buffers()). Changes nothing where buckets are not scattered.
   void overlap_param_gather(std::function<void()> before_gathering = {});
   // Local. Throws CommError.
   void wait_for_parameters() { reducer_.wait_for_parameters(); }
@@ -105,6 +107,7 @@ class ShardedOptimizer final : public Optimizer {
   std::shared_ptr<SharedMemoryCommunicator> shared_;
   bool scatters_ = false;  // averages come by reduce-scatter
   bool overlaps_ = false;
+  bool remembers_ = false;  // every shard of every rank has what the rule remembers
   std::function<void()> before_gathering_;
   ShardPlan plan_;
   std::unique_ptr<ElementwiseOptimizer> shards_optimizer_;
