@@ -60,6 +60,7 @@ class GpuCheckTest(unittest.TestCase):
     def gpu_and_build(self, *tests):
         self.program(self.folder / "path" / "nvidia-smi", "#!/bin/sh\necho 'NVIDIA H200, 580.65.06'\n")
         self.program(self.folder / "path" / "python", PYTHON)
+        self.program(self.folder / "path" / "git", "#!/bin/sh\necho ${COMMIT:-0123456789ab}\n")
         self.program(self.folder / "build" / "bin" / "lockstep", LOCKSTEP)
         listed = {"tests": tests or [self.gpu_test("recompute_cuda_test", 0), self.gpu_test("comm_cuda_communicator_test.n2", 1)]}
         self.program(self.folder / "path" / "ctest", f"#!/bin/sh\ncat <<'J'\n{json.dumps(listed)}\nJ\n")
@@ -215,6 +216,18 @@ class GpuCheckTest(unittest.TestCase):
         self.assertEqual([entry["name"] for entry in self.report()["benches"]],
                          ["all-reduce, one rank", "all-reduce, two ranks through the host"])
         self.assertEqual(len(self.report()["left_out"]), 1)  # not said twice
+
+    def test_results_of_other_sources_are_not_taken_over(self):
+        self.gpu_and_build(self.gpu_test("one_test", 0))
+        for first, second in (("0123456789ab", "ba9876543210"), ("0123456789ab-dirty", "0123456789ab-dirty")):
+            self.variables["COMMIT"] = first
+            self.check("--quick", "--only", "all-reduce")
+            self.assertEqual(len(self.report()["benches"]), 2)
+            self.variables["COMMIT"] = second
+            self.check("--quick", "--only", "tests")
+            self.assertEqual(self.report()["benches"], [])
+        (self.out / "nvidia-h200.json").write_text("[]")
+        self.refused("nvidia-h200.json is none of this script's results", "--quick", "--only", "tests")
 
     def test_what_does_not_fit_is_left_out_and_what_was_measured_is_kept(self):
         self.gpu_and_build()
