@@ -1,7 +1,6 @@
 #include "trainer/optim/sharded_optimizer.h"
 
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/from_blob.h>
@@ -9,9 +8,10 @@
 #include <ATen/ops/zeros_like.h>
 
 #include <chrono>
-#include <cstring>
 #include <stdexcept>
 #include <utility>
+
+#include "comm/module_state.h"
 
 namespace lockstep {
 namespace {
@@ -30,21 +30,6 @@ class Stopwatch {
   double& total_;
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
 };
-
-// The bytes of `root`'s tensors into everybody's, which have the same sizes there.
-void broadcast_packed(const std::vector<at::Tensor>& tensors, int root, Communicator& communicator) {
-  std::vector<at::Tensor> bytes;
-  for (const at::Tensor& tensor : tensors) bytes.push_back(tensor.view({-1}).view(at::kByte));
-  if (bytes.empty()) return;
-  const at::Tensor packed = at::cat(bytes);
-  communicator.broadcast(packed, root)->wait();
-  if (communicator.rank() == root) return;
-  std::int64_t offset = 0;
-  for (const at::Tensor& tensor : bytes) {
-    tensor.copy_(packed.narrow(0, offset, tensor.numel()));
-    offset += tensor.numel();
-  }
-}
 
 }  // namespace
 
@@ -253,7 +238,7 @@ void ShardedOptimizer::send_shards_round() {
     std::vector<at::Tensor> shards;
     for (const Shard& shard : plan_[static_cast<std::size_t>(root)])
       shards.push_back(shard_of(parameters_[static_cast<std::size_t>(shard.parameter)], shard));
-    broadcast_packed(shards, root, *communicator_);
+    broadcast_tensors(shards, *communicator_, root);
   }
 }
 
@@ -293,7 +278,7 @@ std::vector<OptimizerStateEntry> ShardedOptimizer::state() {
       parts.push_back(kinds[k].per_element ? shard_of(tensor, shard) : tensor);
       if (root == communicator_->rank()) parts.back().copy_(own[static_cast<std::size_t>(cell)]);
     }
-    broadcast_packed(parts, root, *communicator_);
+    broadcast_tensors(parts, *communicator_, root);
   }
   std::vector<OptimizerStateEntry> entries;
   for (std::size_t i = 0; i < whole.size(); ++i) {
