@@ -162,10 +162,9 @@ void NcclSession::enqueue(const Calls& calls) {
 
 ncclResult_t NcclSession::alone(const char* what, const Calls& calls) {
   const c10::cuda::CUDAGuard guard(device_);
-  const std::scoped_lock in_order(order_);
-  begin_call(what);
-  const std::scoped_lock lock(mutex_);
+  const std::scoped_lock lock(order_, mutex_);
   throw_if_failed_locked();
+  current_ = what;
   const ncclResult_t result = calls(comm_, stream_.stream());
   if (result == ncclInProgress) poll_until_done();
   return is_accepted(result) ? ncclSuccess : result;

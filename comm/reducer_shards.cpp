@@ -127,7 +127,7 @@ void Reducer::State::finish_gathering(std::size_t bucket) {
     const TraceSpan span(trace, "wait", "wait for parameters");
     work->wait();
   }
-  gathering_wait_s += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  gathering_wait_s += seconds_since(begin);
   if (trace != nullptr && active.gathering_begin_ns > 0) {
     trace->add({.name = "gathering",
                 .category = "bucket",

@@ -25,10 +25,6 @@ std::string mebibytes(std::int64_t bytes) {
   return text;
 }
 
-double seconds_since(std::chrono::steady_clock::time_point begin) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
-
 }  // namespace
 
 void Reducer::State::use_assignment(const BucketAssignment& assignment) {

@@ -20,6 +20,10 @@
 
 namespace lockstep {
 
+inline double seconds_since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
 struct Reducer::State : std::enable_shared_from_this<Reducer::State>, ReadListener {
   struct ActiveBucket {
     std::vector<std::int64_t> parameters;
