@@ -6,9 +6,8 @@ import pathlib
 import shutil
 import unittest
 
-from run import BIN, RunTest, command, model_digest, run
+from run import BIN, FASHION_MNIST, RunTest, command, model_digest, run
 
-FASHION_MNIST = pathlib.Path("/usr/share/datasets/fashion-mnist")
 QUICK = ["--model", "mlp", "--data", "synthetic", "--synthetic-samples", "64", "--batch-size", "8", "--max-steps", "2"]
 
 

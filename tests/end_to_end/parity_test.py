@@ -4,18 +4,16 @@
     parity_test.py FullParityTest       all models, optimizers and rank counts, 50 steps each (ctest -L parity)
 """
 
-import gzip
 import json
 import os
 import pathlib
 import unittest
 
-from run import RunTest, newest_checkpoint, pytorch_ddp, records
+from run import FASHION_MNIST, RunTest, first_pictures, newest_checkpoint, pytorch_ddp, records
 
 import torch
 from safetensors.torch import load_file
 
-FASHION_MNIST = pathlib.Path("/usr/share/datasets/fashion-mnist")
 TEXT = f"text:{pathlib.Path(__file__).resolve().parents[2] / 'LICENSE'}"
 
 
@@ -89,13 +87,7 @@ class FullParityTest(ParityTest):
         super().setUp()
         self.pictures = self.folder / "fashion-mnist"
         self.pictures.mkdir()
-        for split, count in (("train", 611), ("t10k", 101)):
-            for kind, header, size in (("images-idx3", 16, 784), ("labels-idx1", 8, 1)):
-                name = f"{split}-{kind}-ubyte.gz"
-                with gzip.open(FASHION_MNIST / name) as file:
-                    content = file.read(header + count * size)
-                with gzip.open(self.pictures / name, "wb") as file:
-                    file.write(content[:4] + count.to_bytes(4, "big") + content[8:])
+        first_pictures(self.pictures, train=611, test=101)
         os.environ["LOCKSTEP_DATA"] = str(self.folder)
         self.addCleanup(os.environ.pop, "LOCKSTEP_DATA")
 

@@ -1,6 +1,7 @@
 """Starting the real programs, and reading what they leave behind. Needs LOCKSTEP_BIN, and for PyTorch LOCKSTEP_VENV (ctest sets both)."""
 
 import atexit
+import gzip
 import hashlib
 import json
 import os
@@ -16,6 +17,7 @@ VENV = pathlib.Path(os.environ.get("LOCKSTEP_VENV", sys.prefix))
 os.environ.update({"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_rmaps_base_oversubscribe": "1",
                    "OMPI_MCA_hwloc_base_binding_policy": "none", "OMPI_MCA_btl_vader_single_copy_mechanism": "none",
                    "LOCKSTEP_NOTICES": "off"})  # a test on a cloud's machine does not ask for its notices
+FASHION_MNIST = pathlib.Path("/usr/share/datasets/fashion-mnist")
 REFERENCE = pathlib.Path(__file__).resolve().parent.parent / "reference"
 
 
@@ -50,6 +52,16 @@ def pytorch_ddp(ranks, *arguments):
 def records(run_dir, kind):
     lines = (pathlib.Path(run_dir) / "metrics.jsonl").read_text().splitlines()
     return [record for record in map(json.loads, lines) if record["kind"] == kind]
+
+
+def first_pictures(folder, train, test):
+    """Fills `folder` with the first `train` and `test` pictures of Fashion-MNIST and their labels, in files of the same names."""
+    for split, count in (("train", train), ("t10k", test)):
+        for kind, header, size in (("images-idx3", 16, 784), ("labels-idx1", 8, 1)):
+            name = f"{split}-{kind}-ubyte.gz"
+            with gzip.open(FASHION_MNIST / name) as file:
+                content = file.read(header + count * size)
+            (folder / name).write_bytes(gzip.compress(content[:4] + count.to_bytes(4, "big") + content[8:], compresslevel=1))
 
 
 def newest_checkpoint(run_dir):

@@ -11,7 +11,7 @@ import time
 import unittest
 
 from resume_test import rank_pids, wait_for
-from run import BIN, RunTest, command, model_digest, newest_checkpoint, records, run
+from run import BIN, RunTest, command, first_pictures, model_digest, newest_checkpoint, records, run
 
 # 64 steps an epoch on 2 ranks.
 MLP = ["--model", "mlp", "--data", "synthetic", "--synthetic-samples", "2048", "--batch-size", "16", "--log-every-n-steps", "1"]
@@ -158,14 +158,18 @@ class PauseTest(SurvivingTest):
         self.assertIn("it finished after step", again.stderr)
 
     def test_an_evaluation_is_left_for_a_pause_and_done_anew(self):
-        # 512 test samples of batch 1, on each of 2 ranks: long enough to be met, by a request that comes as it begins.
-        options = ["--model", "convnet", *MLP[2:], "--max-epochs", "2", "--max-steps", "70", "--eval-batch-size", "1"]
+        # 8 steps an epoch, then 10,000 test samples of batch 1: seconds, for a request that comes as they begin.
+        data = self.folder / "data"
+        data.mkdir()
+        first_pictures(data, train=256, test=10_000)
+        options = ["--model", "convnet", "--data", data, "--batch-size", "16", "--log-every-n-steps", "1", "--max-epochs", "2",
+                   "--max-steps", "10", "--eval-batch-size", "1"]
         process = self.start("run", 2, *options)
-        self.wait_for_step("run", 64)
+        self.wait_for_step("run", 8)
         process.send_signal(signal.SIGTERM)
         output = self.finish(process, 10)
         end = records(self.folder / "run", "end")[-1]
-        self.assertEqual((end["step"], end["epochs"]), (64, 0), output)
+        self.assertEqual((end["step"], end["epochs"]), (8, 0), output)
         self.assertEqual(records(self.folder / "run", "eval"), [])
         self.train("run", 2, *options)
         self.train("whole", 2, *options)
