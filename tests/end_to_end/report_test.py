@@ -68,7 +68,8 @@ class ReportTest(RunTest):
             scraped = ""
             while "lockstep_test_accuracy" not in scraped and time.monotonic() < deadline:
                 try:
-                    scraped = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5).read().decode()
+                    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+                        scraped = answer.read().decode()
                 except OSError:
                     pass
                 time.sleep(0.1)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import re
 import signal
 import subprocess
@@ -27,7 +28,7 @@ def rank_pids(run_dir):
         if "lockstep-train" not in line.split(" ")[0]:
             continue
         try:
-            environment = open(f"/proc/{pid}/environ", "rb").read().split(b"\0")
+            environment = pathlib.Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
         except (FileNotFoundError, ProcessLookupError):
             continue
         for entry in environment:

@@ -202,6 +202,7 @@ class NoticeTest(SurvivingTest):
 
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Google)
         threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(server.server_close)
         self.addCleanup(server.shutdown)
         url = f"http://127.0.0.1:{server.server_port}"
         process = self.start("run", 2, *MLP, "--max-epochs", "500", "--notices", "gcp", "--notices-url", url)
@@ -242,7 +243,7 @@ def flip_a_bit(pid, pattern):
     """In each place of a process's memory where `pattern` lies; how many there are."""
     flipped = 0
     with open(f"/proc/{pid}/mem", "r+b", buffering=0) as memory:
-        for line in open(f"/proc/{pid}/maps").read().splitlines():
+        for line in pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines():
             begin, end = (int(x, 16) for x in line.split()[0].split("-"))
             if not line.split()[1].startswith("rw") or end - begin > 1 << 30:
                 continue
