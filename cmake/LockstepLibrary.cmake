@@ -54,3 +54,18 @@ function(lockstep_add_library name)
   target_link_libraries(${target} PUBLIC ${arg_PUBLIC} PRIVATE $<BUILD_INTERFACE:lockstep_compile_options>)
   set_property(GLOBAL APPEND PROPERTY LOCKSTEP_LIBRARIES ${target})
 endfunction()
+
+# lockstep_add_kernels(LIBRARY FILE.cu ...): CUDA code of our own in a library, for the GPUs in TORCH_CUDA_ARCH_LIST
+# (LockstepTorch.cmake). LibTorch's package has enabled the language.
+# The CUDA run time comes with LibTorch; CMake would add the toolkit's.
+set(CMAKE_CUDA_RUNTIME_LIBRARY None)
+function(lockstep_add_kernels library)
+  set(target ${library}_kernels)
+  add_library(${target} OBJECT ${ARGN})
+  set_target_properties(${target} PROPERTIES CUDA_STANDARD 17 CUDA_EXTENSIONS OFF)  # CMake 3.25 knows no later one
+  target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}")
+  target_include_directories(${target} SYSTEM PRIVATE ${TORCH_INCLUDE_DIRS})
+  target_compile_options(${target} PRIVATE --fmad=false -Werror=all-warnings -Xcompiler=-Wall,-Wextra
+    -Xptxas=--warn-on-spills,--warn-on-local-memory-usage)
+  target_sources(${library} PRIVATE $<TARGET_OBJECTS:${target}>)
+endfunction()

@@ -25,9 +25,9 @@ if(NOT "$ENV{LIBRARY_PATH}" MATCHES "(^|:)${lockstep_cuda}/lib64(:|$)")
 endif()
 
 # An explicit list keeps CMake from probing for a GPU, which fails where there is none; CMake 3.25's FindCUDA
-# scripts insist on it.
+# scripts insist on it. PTX of the last one serves whatever is newer.
 if(NOT TORCH_CUDA_ARCH_LIST AND NOT DEFINED ENV{TORCH_CUDA_ARCH_LIST})
-  set(TORCH_CUDA_ARCH_LIST "8.0;9.0;10.0")
+  set(TORCH_CUDA_ARCH_LIST "8.0;9.0;10.0+PTX")
 endif()
 
 # LibTorch's package hashes libnvrtc.so with whatever Python it finds, for a file name that only LibTorch's own

@@ -114,11 +114,9 @@ class NcclCommunicator final : public Communicator, public ReplayWatch, public D
       return Communicator::all_reduce_rows(std::move(output), std::move(rows), order);
     count_bytes(2 * output.nbytes() * peers() / static_cast<std::size_t>(world_size()));
     return session_.launch("all_reduce_rows", rows, {output, rows}, [&] {
-      sum_rows_in_place(rows);
-      const at::Tensor sum = rows[0];
-      if (!order_matters(sum, ReduceOp::kSum)) return reduce(sum, output, ReduceOp::kSum);
-      add_up_in_tree(sum);
-      if (sum.data_ptr() != output.data_ptr()) output.copy_(sum);
+      sum_rows_in_tree(output, rows);
+      if (order_matters(output, ReduceOp::kSum)) return add_up_in_tree(output);
+      reduce(output, output, ReduceOp::kSum);
     });
   }
 
@@ -130,8 +128,7 @@ class NcclCommunicator final : public Communicator, public ReplayWatch, public D
       if (order_ == ReductionOrder::kTree && order_matters(input, op)) {
         TreeExchange exchange(input, rank(), world_size(), output.numel());
         scatter(exchange);
-        output.view({-1}).copy_(exchange.sum());
-        return;
+        return exchange.add_up(output.view({-1}));
       }
       session_.enqueue([&](ncclComm_t comm, cudaStream_t stream) {
         return ncclReduceScatter(input.data_ptr(), output.data_ptr(), count_of(output),
@@ -240,7 +237,7 @@ class NcclCommunicator final : public Communicator, public ReplayWatch, public D
     });
   }
 
-  // Everybody's pieces to where they are added up; and adds up this rank's.
+  // Everybody's pieces to where they are added up.
   void scatter(TreeExchange& exchange) {
     session_.enqueue([&](ncclComm_t comm, cudaStream_t stream) {
       for (int hop = 1; hop < world_size(); ++hop) {
@@ -259,12 +256,12 @@ class NcclCommunicator final : public Communicator, public ReplayWatch, public D
       }
       return ncclSuccess;
     });
-    exchange.add_up();
   }
 
   void add_up_in_tree(const at::Tensor& tensor) {
     TreeExchange exchange(tensor, rank(), world_size());
     scatter(exchange);
+    exchange.add_up();
     exchange.prepare_to_gather();
     gather(exchange.gathered(), exchange.sum());
     exchange.finish();

@@ -10,11 +10,12 @@ namespace lockstep {
 // `output` (n), which may be one of them, becomes the sum of `rows` (L, n) as L ranks' all-reduce in `order`
 // would give it (comm/fold.h), on any device.
 void sum_rows(at::Tensor output, const at::Tensor& rows, ReductionOrder order);
-// The same by LibTorch's operators, which is what sum_rows() does on a GPU.
+// The same by LibTorch's operators.
 void sum_rows_by_operators(at::Tensor output, const at::Tensor& rows, ReductionOrder order);
-// Row 0 becomes the sum of all rows in order kTree, on any device, with one operator for each level of the
-// tree; what the other rows hold afterwards is undefined. Rows need not lie side by side.
-void sum_rows_in_place(const at::Tensor& rows);
+// `output` (n), which may be one of them, becomes the sum of `rows` (L, n) in order kTree, on any device: on
+// a GPU by a kernel of ours (comm/tree_sum.h) where it has one for it, else with one operator for each level
+// of the tree. What the rows hold afterwards is undefined. They need not lie side by side.
+void sum_rows_in_tree(at::Tensor output, const at::Tensor& rows);
 
 // Throws std::invalid_argument, naming `collective`, unless `rows` is (K, n) with K >= 1 and `output` (n), of
 // one dtype and device, both dense and contiguous.

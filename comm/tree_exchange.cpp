@@ -42,8 +42,8 @@ at::Tensor TreeExchange::place(int peer) const {
   return rows_[peer].narrow(0, 0, size(rank_));
 }
 
-void TreeExchange::add_up() {
-  sum_rows_in_place(rows_.narrow(1, 0, size(rank_)));
+void TreeExchange::add_up(const at::Tensor& output) {
+  sum_rows_in_tree(output, rows_.narrow(1, 0, size(rank_)));
 }
 
 void TreeExchange::prepare_to_gather() {

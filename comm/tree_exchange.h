@@ -9,9 +9,8 @@ namespace lockstep {
 
 // One rank's part. `tensor` is cut into a piece for each rank. Every rank sends piece(p) to each other rank
 // p, receives what p sends into place(p), calls add_up(), and gathers everybody's sum() into gathered(), in
-// rank order; finish() brings the result into the tensor. The additions are LibTorch's own, on whatever
-// device, one for each level of the tree; so the bits are those of the CPU's tree (comm/fold.h). Everything
-// is queued on the current stream.
+// rank order; finish() brings the result into the tensor. The bits are those of the CPU's tree (comm/fold.h,
+// comm/sum_rows.h). Everything is queued on the current stream.
 class TreeExchange {
  public:
   // `tensor` is contiguous. `piece_elements`: 0 for pieces of equal size (the last ones may be short or
@@ -22,7 +21,9 @@ class TreeExchange {
   at::Tensor piece(int peer) const;
   at::Tensor place(int peer) const;
 
-  void add_up();
+  // To sum(), or to `output` (size of this rank's piece).
+  void add_up() { add_up(sum_.narrow(0, 0, size(rank_))); }
+  void add_up(const at::Tensor& output);
 
   // (piece) and (world_size * piece)
   const at::Tensor& sum() const { return sum_; }

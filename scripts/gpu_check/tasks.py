@@ -8,7 +8,7 @@ import typing
 from gpu_check.benches import Peers, benches
 
 PARTS = ("tests", "sanitizer", "step", "all-reduce")
-SANITIZED = "comm_cuda_communicator_test"  # on one rank
+SANITIZED = ("comm_cuda_tree_sum_test", "comm_cuda_communicator_test")  # our kernels; and NCCL and streams, on one rank
 SANITIZERS = ("memcheck", "racecheck", "synccheck")
 SANITIZER_S = 600
 SANITIZER_SHARE = 0.2  # of what --time-limit leaves: programs are many times slower under it
@@ -48,10 +48,10 @@ class Check:
     def tasks(self):
         sanitizers = list(self.sanitizers())
         yield from self.tests("tests labelled gpu", {})
-        yield from sanitizers[:1]
+        yield from sanitizers[:len(SANITIZED)]
         yield from self.benches()
         yield from self.tests_on_shared_gpu()
-        yield from sanitizers[1:]
+        yield from sanitizers[len(SANITIZED):]
 
     def tests(self, title, environment):
         # Those of one rank need the least to work.
@@ -87,10 +87,12 @@ class Check:
                                                 "(the wheel nvidia-cuda-sanitizer-api)")
             return
         for tool in SANITIZERS:
-            test = {"name": SANITIZED, "environment": {"OMP_NUM_THREADS": "1"}, "timeout_s": SANITIZER_S,
-                    "command": [sanitizer, "--error-exitcode", "9", "--tool", tool, self.installation.build / "tests" / SANITIZED]}
-            title = f"compute-sanitizer {tool}, one rank"
-            yield Task("sanitizer", title, 60, lambda title=title, test=test: self.run_test("sanitizer", title, test, {}, SANITIZER_SHARE))
+            for program in SANITIZED:
+                test = {"name": program, "environment": {"OMP_NUM_THREADS": "1"}, "timeout_s": SANITIZER_S,
+                        "command": [sanitizer, "--error-exitcode", "9", "--tool", tool, self.installation.build / "tests" / program]}
+                title = f"compute-sanitizer {tool}, one rank"
+                yield Task("sanitizer", f"{title}: {program}", 60,
+                           lambda title=title, test=test: self.run_test("sanitizer", title, test, {}, SANITIZER_SHARE))
 
     def benches(self):
         if not {"step", "all-reduce"} & set(self.options.only):

@@ -103,17 +103,17 @@ TEST(TreeExchangeTest, ScattersBlocks) {
   }
 }
 
-TEST(SumRowsInPlaceTest, AddsRowsThatLieApart) {
+TEST(SumRowsInTreeTest, AddsRowsThatLieApart) {
   const std::vector<at::Tensor> tensors = draw(6, 100, at::kFloat);
   const at::Tensor wide = at::zeros({6, 128});
   for (int row = 0; row < 6; ++row) wide[row].narrow(0, 0, 100).copy_(tensors[static_cast<std::size_t>(row)]);
-  sum_rows_in_place(wide.narrow(1, 0, 100));
+  sum_rows_in_tree(wide[0].narrow(0, 0, 100), wide.narrow(1, 0, 100));
   EXPECT_TRUE(at::equal(wide[0].narrow(0, 0, 100), cpu_tree(tensors)));
   EXPECT_TRUE(at::equal(wide.narrow(1, 100, 28), at::zeros({6, 28})));
 }
 
 // A rank's rows are a subtree where their number is a power of two: what NCCL's all_reduce_rows() relies on.
-TEST(SumRowsInPlaceTest, PowersOfTwoAreSubtrees) {
+TEST(SumRowsInTreeTest, PowersOfTwoAreSubtrees) {
   for (const int rows_per_rank : {1, 2, 4}) {
     for (const int world_size : {2, 3, 5}) {
       const std::vector<at::Tensor> all = draw(rows_per_rank * world_size, 33, at::kFloat);
@@ -121,8 +121,8 @@ TEST(SumRowsInPlaceTest, PowersOfTwoAreSubtrees) {
       for (int rank = 0; rank < world_size; ++rank) {
         const auto first = all.begin() + rank * rows_per_rank;
         const at::Tensor rows = at::stack(std::vector<at::Tensor>(first, first + rows_per_rank));
-        sum_rows_in_place(rows);
-        sums.push_back(rows[0].clone());
+        sums.push_back(at::empty_like(rows[0]));
+        sum_rows_in_tree(sums.back(), rows);
       }
       EXPECT_TRUE(at::equal(cpu_tree(sums), cpu_tree(all))) << rows_per_rank << " on " << world_size;
     }
