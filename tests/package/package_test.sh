@@ -46,6 +46,9 @@ command -v ccache >/dev/null && launcher=(-D CMAKE_CXX_COMPILER_LAUNCHER=ccache)
   -D CMAKE_PREFIX_PATH="$prefix" -D LOCKSTEP_VENV="$LOCKSTEP_VENV" "${launcher[@]}"
 "$cmake" --build "$work/own_loop"
 
+# Our CUDA code takes LibTorch's run time, and no static one beside it.
+if grep -o 'cudart_static' "$work/own_loop/build.ninja"; then fail "own_loop is linked with a CUDA run time of its own"; fi
+
 "$work/own_loop/own_loop" | tee "$work/one.txt"
 grep -q '^rank 0 of 1: ' "$work/one.txt" || fail "a single process did not run as rank 0 of 1"
 
