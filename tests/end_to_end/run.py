@@ -50,8 +50,9 @@ def pytorch_ddp(ranks, *arguments):
 
 
 def records(run_dir, kind):
-    lines = (pathlib.Path(run_dir) / "metrics.jsonl").read_text().splitlines()
-    return [record for record in map(json.loads, lines) if record["kind"] == kind]
+    """Of the whole lines: the last may be half written by a living run, or torn by the end of a killed one."""
+    text = (pathlib.Path(run_dir) / "metrics.jsonl").read_text()
+    return [record for record in map(json.loads, text[:text.rfind("\n") + 1].splitlines()) if record["kind"] == kind]
 
 
 def first_pictures(folder, train, test):
