@@ -33,8 +33,7 @@ bool is_due(const OnFinish& on_finish, ExitCode code) {
 }
 
 // False if somebody has cancelled it.
-bool count_down(double delay_s) {
-  const JobSignals signals;
+bool count_down(double delay_s, const JobSignals& signals) {
   const auto end = std::chrono::steady_clock::now() + std::chrono::duration_cast<std::chrono::nanoseconds>(
                                                           std::chrono::duration<double>(delay_s));
   while (true) {
@@ -63,9 +62,11 @@ void run_on_finish(const OnFinish& on_finish, int code) {
   if (on_finish.command.empty() || !is_due(on_finish, static_cast<ExitCode>(code))) return;
   const std::string text = shown(on_finish.command);
   if (on_finish.delay_s > 0.0) {
+    const JobSignals signals;  // before anybody is told that one cancels it
     say("--on-finish runs " + text + " in " + std::to_string(std::llround(std::ceil(on_finish.delay_s))) +
         " s; Ctrl-C cancels it");
-    if (!count_down(on_finish.delay_s)) return say("--on-finish was cancelled: " + text + " is not run");
+    if (!count_down(on_finish.delay_s, signals))
+      return say("--on-finish was cancelled: " + text + " is not run");
   }
   say("--on-finish runs " + text);
   if (const std::string problem = run(on_finish.command); !problem.empty())

@@ -70,10 +70,10 @@ int most_ranks(const TrainConfig& config, const std::filesystem::path& ledger, i
 bool wait_for_off_peak(const std::string& text) {
   if (text.empty()) return true;
   const OffPeakWindow window(text);
+  const JobSignals signals;  // before anybody is told that one ends the wait
   const double opens_s = window.next_opening(unix_seconds());
   if (opens_s > unix_seconds())
     say("waits until " + window.to_local(opens_s) + " (--off-peak " + text + "); Ctrl-C ends the wait");
-  const JobSignals signals;
   // By the wall clock, which may be set: never long without looking at it.
   constexpr std::chrono::seconds kLongest(20);
   while (!window.is_open(unix_seconds())) {
