@@ -87,6 +87,15 @@ def processes_with(text):
     return found
 
 
+def first_good(measure, is_good, tries=3):
+    """The first of what `measure(number of the try)` gives that is good, else the last: where a stalled machine only makes it worse."""
+    for number in range(tries):
+        measured = measure(number)
+        if is_good(*measured):
+            break
+    return measured
+
+
 class RunTest(unittest.TestCase):
     """A test with a folder of its own for runs."""
 
