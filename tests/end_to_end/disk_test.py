@@ -1,10 +1,12 @@
 """A disk that is really full, and one that is really read-only: a tmpfs of its own, which takes root."""
 
+import contextlib
 import errno
 import subprocess
 import unittest
 
-from checkpoint_test import ENDLESS, wait_for
+from checkpoint_test import ENDLESS
+from resume_test import wait_for
 from run import RunTest, command, model_digest, newest_checkpoint, run
 
 OPTIONS = [*ENDLESS, "--keep-checkpoints", "1", "--checkpoint-retries", "1"]
@@ -24,7 +26,7 @@ class DiskTest(RunTest):
 
     def fill(self):
         """To the last byte."""
-        with open(self.disk / "filler", "wb", buffering=0) as filler:
+        with open(self.disk / "filler", "ab", buffering=0) as filler:
             for size in (1 << 20, 1 << 12, 1):
                 try:
                     while True:
@@ -38,8 +40,11 @@ class DiskTest(RunTest):
                                    text=True, stdin=subprocess.DEVNULL)
         self.addCleanup(lambda: process.poll() is None and process.kill())
         wait_for(lambda: (run_dir / "checkpoints" / "latest").exists())
-        self.fill()
-        output, _ = process.communicate(timeout=60)
+        output = None
+        while output is None:  # a checkpoint that gives way to the next leaves room
+            self.fill()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                output, _ = process.communicate(timeout=0.05)
         self.assertEqual(process.returncode, 11, output)
         self.assertRegex(output, r"step_\d+.*No space left on device")
         step, digest = int(newest_checkpoint(run_dir).name[5:]), model_digest(run_dir)

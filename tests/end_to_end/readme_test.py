@@ -1,11 +1,10 @@
 """The README's section "Reproduce a DDP run", run literally: every command, and what it says."""
 
-import os
 import pathlib
 import shlex
 import unittest
 
-from run import BIN, VENV, RunTest, run
+from run import BIN, VENV, RunTest, own_port, run
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -30,10 +29,9 @@ class ReadmeTest(RunTest):
         (self.folder / "tests").symlink_to(ROOT / "tests")
         found = commands("Reproduce a DDP run")
         self.assertGreater(len(found), 8)
-        port = 20000 + os.getpid() % 20000  # torchrun's own is taken where tests run side by side
         for command, shown in found:
             with self.subTest(command=command):
-                words = shlex.split(command.replace("torchrun ", f"torchrun --master-port {port} "))
+                words = shlex.split(command.replace("torchrun ", f"torchrun --master-port {own_port()} "))  # its own is taken where tests run side by side
                 result = run(words, cwd=self.folder)
                 self.assertEqual(result.returncode, 1 if "different" in shown else 0, result.stdout + result.stderr)
                 if shown:

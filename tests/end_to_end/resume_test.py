@@ -9,7 +9,7 @@ import subprocess
 import time
 import unittest
 
-from run import BIN, RunTest, command, model_digest, newest_checkpoint, processes_with, records, run
+from run import BIN, RunTest, command, model_digest, newest_checkpoint, own_port, processes_with, records, run
 
 SMALL = ["--model", "convnet", "--data", "synthetic", "--synthetic-samples", "1030", "--batch-size", "16",
          "--optimizer", "adamw", "--lr", "0.001", "--max-epochs", "2", "--log-every-n-steps", "5"]
@@ -37,7 +37,7 @@ def rank_pids(run_dir):
     return pids
 
 
-def wait_for(condition, seconds=60):
+def wait_for(condition, seconds=180):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         value = condition()
@@ -166,22 +166,20 @@ class SignalTest(RunTest):
                 process = start(self.folder / name, 2, *self.LONG)
                 self.wait_for_checkpoint(name)
                 os.kill(rank_pids(self.folder / name)[rank], signal.SIGKILL)
-                begin = time.monotonic()
                 output, _ = process.communicate(timeout=30)
-                self.assertLess(time.monotonic() - begin, 30)
                 self.assertEqual(process.returncode, 11, output)
                 self.assertRegex(output, rf"rank {rank}\b.*(signal 9|killed)")
                 self.assert_loads_and_nothing_runs(name)
 
     def test_a_stopped_rank_is_a_timeout(self):
-        options = [*self.LONG[:-2], "--timeout", "3"]
+        options = [*self.LONG[:-2], "--timeout", "6"]
         process = start(self.folder / "run", 2, *options)
         self.wait_for_checkpoint("run")
         stopped = rank_pids(self.folder / "run")[1]
         os.kill(stopped, signal.SIGSTOP)
-        output, _ = process.communicate(timeout=30)
+        output, _ = process.communicate(timeout=60)
         self.assertEqual(process.returncode, 11, output)
-        self.assertRegex(output, r"rank 0: (all_reduce|exchange) #\d+ \(.*\) timed out after 3 s, waiting for rank 1")
+        self.assertRegex(output, r"rank 0: \w+ #\d+ \(.*\) timed out after 6 s, waiting for rank 1")
         self.assert_loads_and_nothing_runs("run")
 
     def test_a_killed_launcher_leaves_nothing_behind(self):
@@ -197,7 +195,7 @@ class LauncherTest(RunTest):
         options = ["--device", "cpu", "--num-threads", "1", *SMALL, "--max-steps", "6"]
         self.train("lockstep", 2, *SMALL, "--max-steps", "6")
         mpirun = ["mpirun", "-n", "2"]
-        torchrun = [os.environ["LOCKSTEP_VENV"] + "/bin/torchrun", "--nproc-per-node", "2", "--master-port", 20000 + os.getpid() % 20000,
+        torchrun = [os.environ["LOCKSTEP_VENV"] + "/bin/torchrun", "--nproc-per-node", "2", "--master-port", own_port(),
                     "--no-python"]
         digests = {model_digest(self.folder / "lockstep")}
         for launcher, name, backend in ((mpirun, "mpi", ["--backend", "mpi"]), (torchrun, "gloo", ["--backend", "gloo"]), (torchrun, "shm", [])):
@@ -208,7 +206,6 @@ class LauncherTest(RunTest):
         self.assertEqual(len(digests), 1)
 
     def test_slurms_variables_are_understood(self):
-        ports = 20000 + (os.getpid() + 1) % 20000
         ranks = []
         for rank in range(2):
             environment = dict(os.environ, SLURM_PROCID=str(rank), SLURM_NTASKS="2", SLURM_LOCALID=str(rank), SLURM_STEP_ID="0", SLURM_NODEID="0",
@@ -218,7 +215,7 @@ class LauncherTest(RunTest):
                     del environment[name]
             ranks.append(subprocess.Popen(
                 [str(BIN / "lockstep-train"), "--run-dir", str(self.folder / "run"), "--device", "cpu", "--num-threads", "1", *SMALL,
-                 "--max-steps", "3", "--master-addr", "127.0.0.1", "--master-port", str(ports)],
+                 "--max-steps", "3", "--master-addr", "127.0.0.1", "--master-port", str(own_port())],
                 env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
         outputs = [process.communicate(timeout=120)[0] for process in ranks]
         self.assertEqual([process.returncode for process in ranks], [0, 0], outputs)

@@ -87,6 +87,11 @@ def processes_with(text):
     return found
 
 
+def own_port():
+    """Of this process: others have others, and the system gives none of these to connections."""
+    return 20000 + os.getpid() % 12000
+
+
 def first_good(measure, is_good, tries=3):
     """The first of what `measure(number of the try)` gives that is good, else the last: where a stalled machine only makes it worse."""
     for number in range(tries):

@@ -6,7 +6,7 @@ import subprocess
 import time
 import unittest
 
-from run import BIN, RunTest, model_digest
+from run import BIN, RunTest, model_digest, own_port
 
 RANKS = 3
 COMMON = ["--device", "cpu", "--num-threads", "1", "--data", "synthetic"]
@@ -17,12 +17,11 @@ class TcpTest(RunTest):
     def start(self, backend, *options, run_dir=None):
         """One process for each rank, with the variables that torchrun sets."""
         model = [] if "--model" in options else ["--model", "mlp"]
-        port = str(20000 + os.getpid() % 20000)
         ranks = []
         for rank in range(RANKS):
             environment = {name: value for name, value in os.environ.items() if not name.startswith(("OMPI_COMM", "PMIX", "PMI_"))}
             environment.update(RANK=str(rank), WORLD_SIZE=str(RANKS), LOCAL_RANK=str(rank), LOCAL_WORLD_SIZE=str(RANKS),
-                               MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
+                               MASTER_ADDR="127.0.0.1", MASTER_PORT=str(own_port()))
             ranks.append(subprocess.Popen([str(BIN / "lockstep-train"), "--backend", backend, "--run-dir", str(self.folder / (run_dir or backend)), *COMMON, *model, *options],
                                           env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
             self.addCleanup(self.end, ranks[-1])
@@ -85,12 +84,12 @@ class TcpTest(RunTest):
         self.assertRegex("".join(texts[:2]), r"rank \d, which is in \w+ #\d+.*: rank 2 is gone")
 
     def test_a_stopped_rank_is_missing(self):
-        ranks = self.start("tcp", *LONG, "--timeout", "4")
+        ranks = self.start("tcp", *LONG, "--timeout", "8")
         self.wait_for_steps()
         ranks[1].send_signal(signal.SIGSTOP)
         texts, codes = self.outputs([ranks[0], ranks[2]])
         self.assertEqual(codes, [11, 11], texts)
-        self.assertRegex("".join(texts), r"timed out after 4 s, waiting for rank 1, which does not answer; rank [02] is in \w+ #\d+")
+        self.assertRegex("".join(texts), r"timed out after 8 s, waiting for rank 1, which does not answer; rank [02] is in \w+ #\d+")
 
 
 if __name__ == "__main__":
