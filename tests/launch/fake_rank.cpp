@@ -3,6 +3,7 @@
 //   print TEXT · error TEXT          to standard output and error; \n and \r are written out
 //   getenv NAME · arguments          prints them
 //   touch FILE                       makes FILE-<rank> with the process's number in it
+//   await FILE                       waits until there is such a file
 //   await_pause FILE                 unblocks SIGUSR1, waits for one and touches FILE
 //   sleep SECONDS · deaf SECONDS     deaf: and ignores SIGTERM
 //   raise SIGNAL · report CODE [MESSAGE] · exit CODE
@@ -63,6 +64,12 @@ void touch(const std::string& file) {
   const std::string aside = file + "-" + std::to_string(own_rank()) + ".aside";
   std::ofstream(aside) << getpid() << std::endl;
   std::rename(aside.c_str(), (file + "-" + std::to_string(own_rank())).c_str());
+}
+
+void await(const std::string& file) {
+  while (!std::filesystem::exists(file)) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
 }
 
 void await_pause(const std::string& file) {
@@ -140,6 +147,8 @@ int main(int argc, char** argv) {
       print_arguments(argc, argv);
     } else if (word == "touch") {
       touch(argument);
+    } else if (word == "await") {
+      await(argument);
     } else if (word == "await_pause") {
       await_pause(argument);
     } else if (word == "sleep") {

@@ -96,14 +96,21 @@ void Launched::send(int signal) const {
   kill(pid_, signal);
 }
 
-std::string Launched::wait_for_file(const std::string& name) const {
-  constexpr double kLongestS = 20;
+void Launched::wait_for(const std::string& what, const std::function<bool()>& holds) const {
+  constexpr double kLongestS = 60;
   for (const double end = monotonic_s() + kLongestS; monotonic_s() < end; poll(nullptr, 0, kPollMs)) {
-    if (std::filesystem::exists(folder() / name)) {
-      return read_text(folder() / name);
-    }
+    if (holds()) return;
   }
-  throw std::runtime_error("no file " + name + " came; stderr: " + read_text(folder() / "stderr.txt"));
+  throw std::runtime_error(what + " has not come; stderr: " + read_text(folder() / "stderr.txt"));
+}
+
+std::string Launched::wait_for_file(const std::string& name) const {
+  wait_for("file " + name, [&] { return std::filesystem::exists(folder() / name); });
+  return read_text(folder() / name);
+}
+
+void Launched::wait_for_error(const std::string& text) const {
+  wait_for(text, [&] { return read_text(folder() / "stderr.txt").find(text) != std::string::npos; });
 }
 
 pid_t Launched::pid_of_rank(int rank, const std::string& touched) const {
@@ -111,7 +118,7 @@ pid_t Launched::pid_of_rank(int rank, const std::string& touched) const {
 }
 
 int Launched::wait() {
-  constexpr double kLongestS = 30;
+  constexpr double kLongestS = 120;
   int status = 0;
   bool ended = false;
   const double end = monotonic_s() + kLongestS;

