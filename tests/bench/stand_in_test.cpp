@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
+#include <limits>
 
 #include "bench/step_recorder.h"
 #include "comm/distributed_data_parallel.h"
@@ -24,14 +26,18 @@ StepProfile a_profile() {
 
 TEST(StandIn, TakesTheRecordedTimesAndHasTheRecordedGradients) {
   StandIn stand_in(a_profile());
-  auto begin = Clock::now();
-  const at::Tensor loss = stand_in.forward();
-  EXPECT_GE(seconds_since(begin), 0.010);
-  begin = Clock::now();
-  loss.backward();
-  // Absolute times: two gradients and the end are slept for once, not one after the other (120 ms).
-  EXPECT_GE(seconds_since(begin), 0.055);
-  EXPECT_LT(seconds_since(begin), 0.115);
+  double quickest_s = std::numeric_limits<double>::infinity();
+  for (int pass = 0; pass < 5; ++pass) {
+    stand_in.zero_grad_to_none();
+    const auto begin = Clock::now();
+    const at::Tensor loss = stand_in.forward();
+    EXPECT_GE(seconds_since(begin), 0.010);
+    loss.backward();
+    EXPECT_GE(seconds_since(begin), 0.070);
+    quickest_s = std::min(quickest_s, seconds_since(begin));
+  }
+  // Absolute times: two gradients and the end are slept for once, not one after the other (130 ms).
+  EXPECT_LT(quickest_s, 0.125);
   const auto parameters = stand_in.parameters();
   ASSERT_EQ(parameters.size(), 2U);
   EXPECT_EQ(parameters[0].numel(), 1000);
@@ -40,7 +46,7 @@ TEST(StandIn, TakesTheRecordedTimesAndHasTheRecordedGradients) {
     ASSERT_TRUE(parameter.grad().defined());
     EXPECT_EQ(parameter.grad().abs().max().item<float>(), 0.0F);
   }
-  begin = Clock::now();
+  const auto begin = Clock::now();
   stand_in.sleep_as_optimizer();
   EXPECT_GE(seconds_since(begin), 0.005);
   stand_in.zero_grad_to_none();

@@ -193,21 +193,26 @@ TEST(SharedMemoryFaultTest, TimeoutSaysWhoIsMissingAndWhereTheyAre) {
             throw;
           }
         },
-        ReductionOrder::kPytorch, std::chrono::milliseconds(500));
+        ReductionOrder::kPytorch, std::chrono::seconds(4));  // of the first all_reduce, too
   });
   EXPECT_THAT(message, HasSubstr("all_reduce #1 (Float[4]) timed out after"));
   EXPECT_THAT(message, HasSubstr("waiting for rank 2, which has done all_reduce #0 (Float[3])"));
 }
 
 TEST(SharedMemoryFaultTest, AbortReachesPeersWithItsReason) {
-  const std::string message = error_of([] {
-    run_shared(2, [](SharedMemoryCommunicator& comm) {
-      comm.barrier();
-      if (comm.rank() == 0) comm.barrier();
+  std::latch heard(1);
+  const std::string message = error_of([&] {
+    run_shared(2, [&](SharedMemoryCommunicator& comm) {
+      try {
+        comm.barrier();
+        if (comm.rank() == 0) comm.barrier();
+      } catch (const CommError&) {
+        heard.count_down();
+        throw;
+      }
       if (comm.rank() == 1) {
         comm.abort("the disk is on fire");
-        std::this_thread::sleep_for(
-            std::chrono::milliseconds(300));  // the segment stays until rank 0 has seen it
+        heard.wait();  // the segment stays until rank 0 has seen it
       }
     });
   });
@@ -224,7 +229,7 @@ TEST(SharedMemoryFaultTest, APeerThatIsGoneIsNoticedBeforeTheTimeout) {
     created.communicator->barrier();
   });
   EXPECT_THAT(message, HasSubstr("rank 1 is gone (has come to no collective yet)"));
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(15));
 }
 
 TEST(SharedMemoryFaultTest, APeerThatHasDoneItsShareMayGoWhileOthersAreAwaited) {
