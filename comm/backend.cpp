@@ -7,6 +7,7 @@
 #include <functional>
 #include <stdexcept>
 #include <utility>
+#include <vector>
 
 #include "comm/agreement.h"
 #include "comm/gloo_communicator.h"
@@ -14,7 +15,9 @@
 #include "comm/nccl_communicator.h"
 #include "comm/nccl_library.h"
 #include "comm/ring_communicator.h"
+#include "comm/shared_memory.h"
 #include "comm/shared_memory_communicator.h"
+#include "comm/socket_mesh.h"
 #include "comm/socket_transport.h"
 #include "comm/tcp_runner.h"
 #include "comm/thread_communicator.h"
@@ -125,11 +128,7 @@ CommunicatorPtr create_tcp(const CommunicatorOptions& options) {
       options.timeout, options.reduction_order);
 }
 
-CommunicatorPtr create_nccl(const CommunicatorOptions& options) {
-  const CommunicatorPtr host = create_host_communicator(options);
-  require_same_choice(options, "nccl", *host);
-  if (c10::cuda::device_count() < options.placement.local_world_size)
-    warn(options, "ranks share GPUs under NCCL, which is experimental: " + prepare_nccl_to_share_gpus());
+NcclOptions nccl_options(const CommunicatorOptions& options) {
   NcclOptions nccl;
   nccl.device = options.device;
   nccl.timeout = options.timeout;
@@ -137,7 +136,31 @@ CommunicatorPtr create_nccl(const CommunicatorOptions& options) {
       options.reduction_order == ReductionOrder::kTree ? ReductionOrder::kTree : ReductionOrder::kFast;
   nccl.memory = options.share_gpus && options.nccl_memory == "auto" ? "ordinary" : options.nccl_memory;
   nccl.warn = [options](const std::string& line) { warn(options, line); };
-  return create_nccl_communicator(host, std::move(nccl));
+  return nccl;
+}
+
+CommunicatorPtr create_nccl(const CommunicatorOptions& options) {
+  const CommunicatorPtr host = create_host_communicator(options);
+  require_same_choice(options, "nccl", *host);
+  if (c10::cuda::device_count() < options.placement.local_world_size)
+    warn(options, "ranks share GPUs under NCCL, which is experimental: " + prepare_nccl_to_share_gpus());
+  return create_nccl_communicator(host, nccl_options(options));
+}
+
+// A colour, and the machine that the rank is on.
+struct Place {
+  int color;
+  std::string machine;
+};
+
+std::vector<Place> find_places(Communicator& parent, int color) {
+  std::vector<Place> places;
+  for (int rank = 0; rank < parent.world_size(); ++rank) {
+    const std::string place = broadcast_text(std::to_string(color) + " " + machine_identity(), rank, parent);
+    const std::size_t space = place.find(' ');
+    places.push_back({std::stoi(place.substr(0, space)), place.substr(space + 1)});
+  }
+  return places;
 }
 
 struct Backend {
@@ -231,6 +254,32 @@ CommunicatorPtr create_communicator(const CommunicatorOptions& options) {
     return communicator;
   }
   throw std::logic_error("choose_backend named a backend that is not in the table");
+}
+
+CommunicatorPtr split_communicator(Communicator& parent, int color, const CommunicatorOptions& options) {
+  const bool nccl = parent.backend() == "nccl";
+  if (nccl && !options.device.is_cuda())
+    throw std::invalid_argument("split_communicator: the parent is NCCL's, and options.device is no GPU");
+  const std::vector<Place> places = find_places(parent, color);
+  SocketOptions sockets{{}, socket_interfaces_from_environment(), options.timeout, /*named_by_host=*/false};
+  bool one_machine = parent.backend() != "threads";  // whose ranks are no processes
+  for (int rank = 0; rank < parent.world_size(); ++rank) {
+    const Place& place = places[static_cast<std::size_t>(rank)];
+    if (place.color != color) continue;
+    sockets.members.push_back(rank);
+    one_machine = one_machine && place.machine == machine_identity();
+  }
+  if (color < 0) {
+    connect_sockets(parent, {}, sockets.interfaces, sockets.timeout);
+    return nullptr;
+  }
+  const CommunicatorPtr host = std::make_shared<RingCommunicator>(
+      "tcp", RingCommunicator::MakeTransport([&] { return make_socket_transport(parent, sockets); }),
+      options.timeout, options.reduction_order);
+  if (nccl) return create_nccl_communicator(host, nccl_options(options));
+  if (!one_machine || !options.device.is_cpu()) return host;
+  const auto created = SharedMemoryCommunicator::create(host, options.reduction_order, options.timeout);
+  return created.communicator ? created.communicator : host;
 }
 
 }  // namespace lockstep

@@ -45,6 +45,18 @@ BackendChoice choose_backend(const CommunicatorOptions& options, int gpu_count);
 // code 2) and CommError when the peers cannot be reached within the timeout.
 CommunicatorPtr create_communicator(const CommunicatorOptions& options = {});
 
+// The ranks of `parent` that give the same `color` as ranks of their own, in the order in which they are in
+// `parent`; null for a rank that gives a negative one (MPI_Comm_split's rules). Every rank of `parent` calls
+// it, with the options that `parent` was created with: of these the device, the reduction order, the timeout
+// and NCCL's count. CUDA tensors go over NCCL where those of `parent` do; CPU tensors through shared memory
+// where the ranks are on one machine, else over sockets.
+//
+// It is a communicator like any other, whose errors name ranks as it does, and may outlive `parent`. Where
+// both, or several of them, have work under way on the same GPUs, NCCL needs every rank to start it in the
+// same order. Throws CommError where ranks cannot be reached, std::invalid_argument where options cannot
+// work.
+CommunicatorPtr split_communicator(Communicator& parent, int color, const CommunicatorOptions& options = {});
+
 std::vector<std::string> backend_names();
 
 // "pytorch", "tree" or "fast", as --reduction-order spells them. Throws std::invalid_argument for another

@@ -97,8 +97,8 @@ void RingEngine::shutdown() {
 
 void RingEngine::abandon() {
   if (!thread_.joinable()) return;
+  stop();  // first, since a destructor tells the peers nothing
   fail_from_now_on("the communicator was destroyed");
-  stop();
   if (reached(Phase::kEnded, std::chrono::seconds(5))) {
     thread_.join();
   } else {
@@ -127,6 +127,7 @@ void RingEngine::fail_from_now_on(const std::string& reason) {
     const std::scoped_lock lock(mutex_);
     if (!error_) error_ = std::make_exception_ptr(CommError("rank " + std::to_string(rank_) + ": " + reason));
     if (runner_ != nullptr) runner_->abort(reason);
+    queue_changed_.notify_one();  // for the peers wait for a rank that may have nothing to do
   }
   aborted_.store(true, std::memory_order_release);
 }
@@ -146,9 +147,10 @@ void RingEngine::live(const MakeRunner& make_runner) {
   }
   set_runner(runner.get());
   enter(Phase::kServing);
-  while (const auto work = next_work()) {
+  while (wait_for_work()) {
+    const auto work = next_work();
     std::exception_ptr error = first_error();
-    if (!error) {
+    if (work && !error) {
       try {
         run(*runner, *work);
       } catch (...) {
@@ -161,7 +163,7 @@ void RingEngine::live(const MakeRunner& make_runner) {
       set_runner(nullptr);
       runner.reset();
     }
-    work->finish(error);
+    if (work) work->finish(error);
   }
   std::exception_ptr end_error;
   if (runner && close_in_order_) {
@@ -210,10 +212,17 @@ std::string RingEngine::seconds() const {
   return std::to_string(std::chrono::duration_cast<std::chrono::seconds>(timeout_).count());
 }
 
-// Blocks for the next collective; nothing once stopped and drained.
-std::shared_ptr<RingWork> RingEngine::next_work() {
+// Blocks for a collective, or for a failure that the peers are to hear of; false once stopped and drained.
+bool RingEngine::wait_for_work() {
   std::unique_lock lock(mutex_);
-  queue_changed_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+  const auto has_news = [this] { return error_ && runner_ != nullptr; };
+  queue_changed_.wait(lock, [&] { return stopping_ || !queue_.empty() || has_news(); });
+  return !queue_.empty() || !stopping_;
+}
+
+// The next collective, if there is one.
+std::shared_ptr<RingWork> RingEngine::next_work() {
+  const std::scoped_lock lock(mutex_);
   if (queue_.empty()) return nullptr;
   auto work = std::move(queue_.front());
   queue_.pop_front();

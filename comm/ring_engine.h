@@ -74,6 +74,7 @@ class RingEngine : public std::enable_shared_from_this<RingEngine> {
   std::exception_ptr end_error();
   void stop();
   std::string seconds() const;
+  bool wait_for_work();
   std::shared_ptr<RingWork> next_work();
   std::exception_ptr first_error();
   std::exception_ptr remember(std::exception_ptr error);

@@ -126,6 +126,24 @@ TEST(CudaCommunicatorTest, ReducesInItsOwnMemory) {
     EXPECT_EQ(second.sum().item<float>(), 7.0F * static_cast<float>(world_size));
   }
 }
+
+// All ranks once more, in a communicator beside the first, and then the odd and the even ones.
+TEST(CudaSplitCommunicatorTest, GroupsHaveTheBackendOfTheWorld) {
+  CommunicatorOptions options;
+  options.timeout = std::chrono::seconds(60);
+  options.device = g_device;
+  options.reduction_order = ReductionOrder::kTree;
+  options.share_gpus = shares_gpus();
+  for (const int groups : {1, 2}) {
+    const CommunicatorPtr group = split_communicator(*g_comm, g_comm->rank() % groups, options);
+    EXPECT_EQ(group->backend(), g_comm->backend() == "nccl" ? "nccl" : "tcp");
+    testing::check_all_collectives(*group, g_device);
+    testing::check_all_collectives(*group, at::kCPU);
+    group->shutdown();
+  }
+  testing::check_all_collectives(*g_comm, g_device);
+}
+
 TEST(CudaReducerTest, AveragesGradients) {
   const at::Tensor parameter =
       at::ones({1000}, at::TensorOptions(g_device).dtype(at::kFloat)).requires_grad_();

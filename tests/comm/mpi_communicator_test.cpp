@@ -59,6 +59,18 @@ TEST(SharedMemoryCommunicatorTest, EveryCollectiveIsExact) {
   testing::check_all_collectives(*g_shm);
 }
 
+// Odd ranks and even ones: through shared memory, which MPI carried nothing of.
+TEST(SplitCommunicatorTest, RanksOfAMachineShareMemory) {
+  CommunicatorOptions options;
+  options.timeout = std::chrono::seconds(60);
+  const CommunicatorPtr group = split_communicator(*g_mpi, g_mpi->rank() % 2, options);
+  EXPECT_EQ(group->backend(), "shm");
+  EXPECT_EQ(group->rank(), g_mpi->rank() / 2);
+  EXPECT_EQ(group->world_size(), (g_mpi->world_size() + 1 - g_mpi->rank() % 2) / 2);
+  testing::check_all_collectives(*group);
+  group->shutdown();
+}
+
 TEST(MpiCommunicatorTest, SumsHaveGloosBits) {
   at::manual_seed(100 + static_cast<std::uint64_t>(g_mpi->rank()));
   for (const at::ScalarType dtype : {at::kFloat, at::kDouble, at::kHalf}) {
