@@ -8,6 +8,15 @@
 #include "sampler/data_error.h"
 
 namespace lockstep {
+namespace {
+
+std::string sync_batchnorm(const TrainConfig& config) {
+  if (!config.sync_batchnorm) return "false";
+  const std::int64_t size = config.sync_batchnorm_group_size;
+  return size == 0 ? "true" : "in groups of " + std::to_string(size);
+}
+
+}  // namespace
 
 Identity run_identity(const TrainConfig& config, int logical_ranks, const Dataset& train) {
   Identity identity = {
@@ -21,7 +30,7 @@ Identity run_identity(const TrainConfig& config, int logical_ranks, const Datase
       {"accumulated batches", std::to_string(config.accumulate_grad_batches)},
       {"shuffle", config.shuffle ? "true" : "false"},
       {"drop last", config.drop_last ? "true" : "false"},
-      {"sync batchnorm", config.sync_batchnorm ? "true" : "false"},
+      {"sync batchnorm", sync_batchnorm(config)},
       {"precision", config.precision},
       {"communication hook", config.comm_hook},
       {"reduction order", config.reduction_order},

@@ -218,15 +218,33 @@ int terminal_columns() {
   return columns == nullptr ? 0 : std::clamp(std::atoi(columns), 0, 1000);
 }
 
-void synchronize_batch_norm(Model& model, const std::string& name, const CommunicatorPtr& communicator) {
-  const std::int64_t norms = convert_sync_batch_norm(model, communicator);
+// The ranks whose batches are normalised together; null where each has its own.
+CommunicatorPtr ranks_of_batch_norm(const TrainConfig& config, const CommunicatorPtr& communicator,
+                                    const CommunicatorOptions& options) {
+  if (!config.sync_batchnorm) return nullptr;
+  const std::int64_t size = config.sync_batchnorm_group_size;
+  if (size == 0) return communicator;
+  if (communicator->world_size() % size != 0) {
+    throw std::invalid_argument("--sync-batchnorm-group-size " + std::to_string(size) + ": " +
+                                std::to_string(communicator->world_size()) +
+                                " ranks are no whole number of such groups");
+  }
+  return split_communicator(*communicator, static_cast<int>(communicator->rank() / size), options);
+}
+
+void synchronize_batch_norm(Model& model, const std::string& name, const Communicator& communicator,
+                            const CommunicatorPtr& group) {
+  const std::int64_t norms = convert_sync_batch_norm(model, group);
   if (norms == 0) {
     throw std::invalid_argument("--sync-batchnorm: model " + name +
                                 " has no batch norm; leave it out, or choose a model that has (resnet18)");
   }
-  if (communicator->rank() != 0) return;
-  std::printf("lockstep: %lld batch norms use the batches of all %d ranks\n", static_cast<long long>(norms),
-              communicator->world_size());
+  if (communicator.rank() != 0) return;
+  const int groups = communicator.world_size() / group->world_size();
+  const std::string whose = groups == 1 ? "all " + std::to_string(communicator.world_size()) + " ranks"
+                                        : std::to_string(groups) + " groups of ranks, each for itself";
+  std::printf("lockstep: %lld batch norms use the batches of %s\n", static_cast<long long>(norms),
+              whose.c_str());
 }
 
 // Null where steps are not captured.
@@ -244,7 +262,8 @@ std::unique_ptr<StepRecording> record_steps(const TrainConfig& config, const Log
 }
 
 SessionEnd train(const TrainConfig& config, Communicator& communicator, const CommunicatorPtr& shared,
-                 at::Device device, int nodes, std::future<TrainAndTest> data) {
+                 const CommunicatorOptions& options, int nodes, std::future<TrainAndTest> data) {
+  const at::Device device = options.device;
   const std::string difference = find_disagreement(everything_that_must_agree(config), communicator);
   if (!difference.empty()) throw AgreedStop(ExitCode::kUsage, "the ranks do not agree: " + difference);
 
@@ -271,6 +290,7 @@ SessionEnd train(const TrainConfig& config, Communicator& communicator, const Co
                      .nodes = nodes,
                      .recording = record_steps(config, *logical_ranks, device)};
   RunFolder folder{parts.run_dir, {}, {}, 0.0, {}};
+  CommunicatorPtr batch_norm_ranks;
   std::unique_ptr<Trainer> trainer;
   together(communicator, [&] { parts.data = data.get(); });
   const std::string other_data = find_disagreement(data_facts(parts.data), communicator);
@@ -280,7 +300,8 @@ SessionEnd train(const TrainConfig& config, Communicator& communicator, const Co
     parts.model = create_model(config.model, parts.data.train->shape());
     parts.model->to(device);
     if (device.is_cuda()) record_failed_allocations();
-    if (config.sync_batchnorm) synchronize_batch_norm(*parts.model, config.model, shared);
+    batch_norm_ranks = ranks_of_batch_norm(config, shared, options);
+    if (batch_norm_ranks) synchronize_batch_norm(*parts.model, config.model, communicator, batch_norm_ranks);
     for (const std::string& line : apply_model_options(config, *parts.model))
       if (communicator.rank() == 0) std::printf("lockstep: %s\n", line.c_str());
   });
@@ -319,6 +340,7 @@ SessionEnd train(const TrainConfig& config, Communicator& communicator, const Co
   together(communicator, [&] { trainer = std::make_unique<Trainer>(std::move(parts)); });
   if (communicator.rank() == 0) write_config_file(folder.dir.config_file(), config, nccl_remarks(config));
   const ExitCode code = trainer->fit();
+  if (batch_norm_ranks && batch_norm_ranks != shared) batch_norm_ranks->shutdown();
   if (code == ExitCode::kBudget) return {code, trainer->budget_message()};
   return {code, code == ExitCode::kPaused ? trainer->pause_message() : ""};
 }
@@ -368,7 +390,7 @@ SessionEnd run_session(const TrainConfig& config, const Placement& placement) {
   const auto notices = watch_for_notices(config, placement);
   try {
     const int nodes = (placement.world_size - 1) / placement.local_world_size + 1;
-    const SessionEnd end = train(resolve(config, *communicator, device), *communicator, communicator, device,
+    const SessionEnd end = train(resolve(config, *communicator, device), *communicator, communicator, options,
                                  nodes, std::move(data));
     communicator->shutdown();
     return end;

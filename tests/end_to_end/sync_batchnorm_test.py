@@ -2,7 +2,7 @@
 
 import unittest
 
-from run import RunTest, command, newest_checkpoint, records, run
+from run import RunTest, command, model_digest, newest_checkpoint, records, run
 
 from safetensors.torch import load_file
 
@@ -33,6 +33,29 @@ class SyncBatchNormTest(RunTest):
         result = run(command(self.folder / "run", 2, *OPTIONS, "--batch-size", "4"))
         self.assertEqual(result.returncode, 3)
         self.assertIn("sync batchnorm was true, is false", result.stderr)
+
+    def test_groups(self):
+        """Of all ranks: the bits of no groups. Of one: those of none synchronised. Of two: neither."""
+        digests = {}
+        for name, options in (("all", []), ("four", [4]), ("two", [2]), ("one", [1])):
+            size = ["--sync-batchnorm-group-size", *options] if options else []
+            result = self.train(name, 4, *OPTIONS, "--batch-size", "2", "--sync-batchnorm", *size)
+            digests[name] = model_digest(self.folder / name)
+            groups = 4 // options[0] if options else 1
+            said = f"{groups} groups of ranks, each for itself" if groups > 1 else "all 4 ranks"
+            self.assertIn(f"20 batch norms use the batches of {said}\n", result.stdout)
+        self.train("none", 4, *OPTIONS, "--batch-size", "2")
+        self.assertEqual(digests["all"], digests["four"])
+        self.assertEqual(digests["one"], model_digest(self.folder / "none"))
+        self.assertEqual(len(set(digests.values())), 3)
+        result = run(command(self.folder / "two", 4, *OPTIONS, "--batch-size", "2", "--sync-batchnorm"))
+        self.assertEqual(result.returncode, 3)
+        self.assertIn("sync batchnorm was in groups of 2, is true", result.stderr)
+        for size, more, text in (("3", ["--sync-batchnorm"], "--sync-batchnorm-group-size 3: 4 ranks are no whole number of such groups"),
+                                 ("2", [], "--sync-batchnorm-group-size without --sync-batchnorm")):
+            result = run(command(self.folder / "refused", 4, *OPTIONS, "--batch-size", "2", "--sync-batchnorm-group-size", size, *more))
+            self.assertEqual(result.returncode, 2, result.stderr)
+            self.assertIn(text, result.stderr)
 
     def test_a_model_without_batch_norm_is_refused(self):
         options = [option if option != "resnet18" else "mlp" for option in OPTIONS]

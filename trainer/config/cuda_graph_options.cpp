@@ -17,6 +17,9 @@ std::string why_not_captured(const TrainConfig& config) {
     return "--activation-checkpointing: it goes back to random states on the host";
   if (config.shard_optimizer == "on")
     return "--shard-optimizer on: parameters travel in the middle of the update";
+  if (config.sync_batchnorm_group_size > 0)
+    return "--sync-batchnorm-group-size: a replay is watched over by one communicator, and groups are "
+           "another";
   if (config.check_drift_every_n_steps == 1)
     return "--check-drift-every-n-steps 1: it reads the parameters before every step";
   if (config.record_hashes) return "--record-hashes: it reads every step's tensors on the host";

@@ -29,8 +29,9 @@ struct TrainConfig {
   double gradient_clip_val = 0.0;  // by global norm; 0: off
   std::uint64_t seed = 42;
   bool shuffle = true;
-  bool sync_batchnorm = false;  // batch norm over all ranks' batches
-  bool drop_last = false;       // drop what the ranks cannot share evenly, instead of repeating samples
+  bool sync_batchnorm = false;                 // batch norm over all ranks' batches
+  std::int64_t sync_batchnorm_group_size = 0;  // or over those of so many consecutive ranks; 0: of all
+  bool drop_last = false;  // drop what the ranks cannot share evenly, instead of repeating samples
   std::int64_t synthetic_samples = 4096;  // --data synthetic and synthetic-tokens
   std::int64_t sequence_length = 0;       // tokens of a sample; 0: the model's default
   std::int64_t vocab_size = 0;            // 0: the data's own

@@ -98,6 +98,9 @@ std::vector<Option<TrainConfig>> make_options() {
       {"sync-batchnorm", kOptimisation, &C::sync_batchnorm, "",
        "Normalise by the statistics of all ranks' batches together, in models with batch norm",
        true_or_false()},
+      {"sync-batchnorm-group-size", kOptimisation, &C::sync_batchnorm_group_size, "N",
+       "With --sync-batchnorm: of N ranks together, as those of a machine, instead of all; 0: all",
+       integer_between(0, kMostInt64)},
       {"seed", kOptimisation, &C::seed, "N", "Seed of the initial parameters and of the samples' order",
        integer_between(0, kMostInt64)},
 
@@ -251,7 +254,7 @@ std::vector<Option<TrainConfig>> make_options() {
   const auto before = std::find_if(options.begin(), options.end(),
                                    [](const auto& option) { return option.name == "sync-batchnorm"; });
   auto schedule = lr_schedule_option_rows();
-  options.insert(std::next(before, 2), schedule.begin(), schedule.end());
+  options.insert(std::next(before, 3), schedule.begin(), schedule.end());
   const auto logging = std::find_if(options.begin(), options.end(),
                                     [](const auto& option) { return option.name == "log-every-n-steps"; });
   auto checkpoints = checkpoint_option_rows(kLeaves);
@@ -291,6 +294,11 @@ void check_contradictions(const TrainConfig& config) {
         "--logical-world-size with --sync-batchnorm: logical ranks of one process run one after the other "
         "and "
         "cannot normalise together; leave one of them out");
+  }
+  if (config.sync_batchnorm_group_size > 0 && !config.sync_batchnorm) {
+    throw std::invalid_argument(
+        "--sync-batchnorm-group-size without --sync-batchnorm: there is nothing to synchronise; add it, or "
+        "leave the size out");
   }
   if (config.backend == "nccl" && config.device == "cpu") {
     throw std::invalid_argument(

@@ -141,6 +141,15 @@ TEST(TrainOptions, Contradictions) {
   expect_refused([&] { check_contradictions(config); }, {"--cuda-sync-debug-mode warn", "--device cpu"});
 }
 
+TEST(TrainOptions, GroupsOfBatchNormNeedItSynchronised) {
+  TrainConfig config;
+  config.sync_batchnorm_group_size = 2;
+  expect_refused([&] { check_contradictions(config); },
+                 {"--sync-batchnorm-group-size without --sync-batchnorm"});
+  config.sync_batchnorm = true;
+  EXPECT_NO_THROW(check_contradictions(config));
+}
+
 TEST(TrainOptions, ACudaGraphIsRefusedWithWhatCannotBeCaptured) {
   TrainConfig config;
   config.cuda_graph = "on";
@@ -164,6 +173,10 @@ TEST(TrainOptions, ACudaGraphIsRefusedWithWhatCannotBeCaptured) {
   expect_named("--activation-checkpointing",
                [](TrainConfig& other) { other.activation_checkpointing = true; });
   expect_named("--shard-optimizer on", [](TrainConfig& other) { other.shard_optimizer = "on"; });
+  expect_named("--sync-batchnorm-group-size", [](TrainConfig& other) {
+    other.sync_batchnorm = true;
+    other.sync_batchnorm_group_size = 2;
+  });
   expect_named("--record-hashes", [](TrainConfig& other) { other.record_hashes = true; });
   expect_named("--trace", [](TrainConfig& other) { other.trace = true; });
   expect_named("--check-drift-every-n-steps 1",
