@@ -276,7 +276,10 @@ CommunicatorPtr split_communicator(Communicator& parent, int color, const Commun
   const CommunicatorPtr host = std::make_shared<RingCommunicator>(
       "tcp", RingCommunicator::MakeTransport([&] { return make_socket_transport(parent, sockets); }),
       options.timeout, options.reduction_order);
-  if (nccl) return create_nccl_communicator(host, nccl_options(options));
+  if (nccl) {
+    order_nccl_launches();
+    return create_nccl_communicator(host, nccl_options(options));
+  }
   if (!one_machine || !options.device.is_cpu()) return host;
   const auto created = SharedMemoryCommunicator::create(host, options.reduction_order, options.timeout);
   return created.communicator ? created.communicator : host;

@@ -53,8 +53,8 @@ CommunicatorPtr create_communicator(const CommunicatorOptions& options = {});
 //
 // It is a communicator like any other, whose errors name ranks as it does, and may outlive `parent`. Where
 // both, or several of them, have work under way on the same GPUs, NCCL needs every rank to start it in the
-// same order. Throws CommError where ranks cannot be reached, std::invalid_argument where options cannot
-// work.
+// same order, and order_nccl_launches(), which is called here but may be too late. Throws CommError where
+// ranks cannot be reached, std::invalid_argument where options cannot work.
 CommunicatorPtr split_communicator(Communicator& parent, int color, const CommunicatorOptions& options = {});
 
 std::vector<std::string> backend_names();

@@ -37,6 +37,10 @@ std::string prepare_nccl_to_share_gpus() {
   return text;
 }
 
+void order_nccl_launches() {
+  setenv("NCCL_LAUNCH_ORDER_IMPLICIT", "1", /*overwrite=*/0);
+}
+
 std::vector<std::pair<std::string, std::string>> nccl_environment() {
   std::vector<std::pair<std::string, std::string>> settings;
   for (char** entry = environ; *entry != nullptr; ++entry) {

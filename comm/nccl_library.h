@@ -26,6 +26,11 @@ void* find_nccl_function(const char* name);
 // and no NVLink switch sums. What the user has set stays. Returns "NAME=value, ..." as it then is.
 std::string prepare_nccl_to_share_gpus();
 
+// Has NCCL (2.26 and newer) run the work of several communicators on a GPU in the order in which the host
+// starts it, without which their kernels may wait for each other across GPUs. NCCL reads it at its first
+// launch in the process. What the user has set stays.
+void order_nccl_launches();
+
 // This process's NCCL_* variables, by name.
 std::vector<std::pair<std::string, std::string>> nccl_environment();
 

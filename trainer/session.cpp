@@ -371,6 +371,7 @@ SessionEnd run_session(const TrainConfig& config, const Placement& placement) {
   const std::string products = set_matmul_precision(config.matmul_precision, device);
   if (device.is_cuda()) c10::cuda::set_device(device.index());
   if (device.is_cuda() && config.cuda_graph != "off") prepare_process_for_capture(device);
+  if (config.sync_batchnorm_group_size > 0) order_nccl_launches();
   // Files are read while the ranks find each other.
   auto data =
       std::async(std::launch::async, [&] { return open_dataset(config.data, dataset_options(config)); });

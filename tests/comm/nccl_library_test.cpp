@@ -35,5 +35,14 @@ TEST(NcclLibraryTest, SharingKeepsWhatTheUserHasSet) {
   for (const char* name : {"NCCL_MULTI_RANK_GPU_ENABLE", "NCCL_MAX_CTAS", "NCCL_NVLS_ENABLE"}) unsetenv(name);
 }
 
+TEST(NcclLibraryTest, OrderingLaunchesKeepsWhatTheUserHasSet) {
+  order_nccl_launches();
+  EXPECT_THAT(nccl_environment(), Contains(Pair("NCCL_LAUNCH_ORDER_IMPLICIT", "1")));
+  setenv("NCCL_LAUNCH_ORDER_IMPLICIT", "0", 1);
+  order_nccl_launches();
+  EXPECT_THAT(nccl_environment(), Contains(Pair("NCCL_LAUNCH_ORDER_IMPLICIT", "0")));
+  unsetenv("NCCL_LAUNCH_ORDER_IMPLICIT");
+}
+
 }  // namespace
 }  // namespace lockstep
