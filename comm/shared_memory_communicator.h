@@ -13,6 +13,8 @@
 
 namespace lockstep {
 
+class SharedEngine;
+
 // CPU tensors that lie in shared memory on every rank (allocate()) are reduced where they are: each rank
 // folds its part of all ranks' tensors and writes the result to all of them. Others pass through a small
 // staging area. Small ones travel in the announcement itself.
@@ -61,11 +63,10 @@ class SharedMemoryCommunicator final : public Communicator {
   void add_bytes_sent(std::int64_t bytes);
 
  private:
-  class Engine;
-  SharedMemoryCommunicator(CommunicatorPtr base, std::shared_ptr<Engine> engine);
+  SharedMemoryCommunicator(CommunicatorPtr base, std::shared_ptr<SharedEngine> engine);
 
   CommunicatorPtr base_;
-  std::shared_ptr<Engine> engine_;
+  std::shared_ptr<SharedEngine> engine_;
 };
 
 }  // namespace lockstep
