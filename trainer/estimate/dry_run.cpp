@@ -34,8 +34,9 @@ namespace {
 constexpr std::int64_t kFewSamples = 2;
 constexpr std::int64_t kManySamples = 8;
 constexpr std::int64_t kManySequences = 4;  // a sequence of tokens is hundreds of samples in one
-// Beyond that the batch doubles, up to the run's own, as long as a step takes no longer than this.
-constexpr double kLongestStep_s = 0.5;
+// The last batch is the run's own, or what should take so long. It is measured once: batches that grew step
+// by step would leave a heap behind that no run has.
+constexpr double kLongestStep_s = 2.0;
 
 // Bytes that LibTorch's CPU allocator has handed out on this thread since the meter began.
 class AllocationMeter : public c10::MemoryReportingInfoBase {
@@ -234,12 +235,12 @@ Measured measure(const Rehearsal& rehearsal, std::int64_t samples, Step step) {
 template <class Step>
 Measured measure_largest(const Rehearsal& rehearsal, std::int64_t samples, std::int64_t most, Step step) {
   using Clock = std::chrono::steady_clock;
-  for (;; samples = std::min(2 * samples, most)) {
-    const auto begin = Clock::now();
-    const Measured measured = measure(rehearsal, samples, step);
-    const std::chrono::duration<double> took = Clock::now() - begin;
-    if (samples >= most || took.count() > kLongestStep_s / 2.0) return measured;
-  }
+  const auto begin = Clock::now();
+  const Measured measured = measure(rehearsal, samples, step);
+  const std::chrono::duration<double> took = Clock::now() - begin;
+  const double affordable = static_cast<double>(samples) * kLongestStep_s / took.count();
+  const auto largest = static_cast<std::int64_t>(std::min(static_cast<double>(most), affordable));
+  return largest > samples ? measure(rehearsal, largest, step) : measured;
 }
 
 // By how much what is not counted grows with each sample.

@@ -40,14 +40,14 @@ std::vector<Part> parts_of(const EstimateFacts& facts, const StepMemory& memory,
                (facts.activation_checkpointing ? "; those of blocks are computed again" : "")}};
 }
 
-// Rank 0's, which copies what it saves.
+// Rank 0's, which copies what it saves, to where activations were in a step.
 double cpu_peak(const EstimateFacts& facts, const StepMemory& memory, const PlannedRun& run) {
   StepMemory shared = memory;
   shared.optimizer /= static_cast<double>(facts.optimizer_ranks);
   shared.activations.per_sample += facts.host_kernels_per_sample;
   shared.evaluation.per_sample += facts.host_kernels_per_evaluated_sample;
-  return shared.peak(facts.host_overhead_bytes + memory.checkpoint_copy(), run.batch_size,
-                     run.eval_batch_size);
+  return std::max(shared.peak(facts.host_overhead_bytes, run.batch_size, run.eval_batch_size),
+                  facts.host_overhead_bytes + shared.fixed() + memory.checkpoint_copy());
 }
 
 std::string hours_text(const std::optional<double>& hours) {
@@ -80,9 +80,10 @@ std::string estimate_text(const EstimateFacts& facts, const StepMemory& memory, 
       "   resident, with " + format_bytes(facts.host_overhead_bytes) +
       " for the program, LibTorch and the data" +
       (facts.host_kernels_per_sample > 0.0
-           ? ", " + format_bytes(facts.host_kernels_per_sample) + " a sample for its kernels"
+           ? " and " + format_bytes(facts.host_kernels_per_sample) + " a sample for its kernels"
            : "") +
-      " (measured) and " + format_bytes(memory.checkpoint_copy()) + " for a checkpoint's copy" +
+      " (measured); a checkpoint's copy, " + format_bytes(memory.checkpoint_copy()) +
+      ", takes the activations' place" +
       (facts.optimizer_ranks > 1 ? "; " + std::to_string(facts.optimizer_ranks) + " ranks share the optimizer"
                                  : "") +
       "\n\n";

@@ -29,16 +29,17 @@ const PlannedRun kRun = {.batch_size = 8, .total_samples = 12000, .flops_per_sam
 
 TEST(EstimateReport, WhatKernelsTakeForEachSampleCountsOnThisCpuOnly) {
   EstimateFacts facts = kFacts;
-  facts.host_kernels_per_sample = 32 * kMib;
+  facts.host_kernels_per_sample = 256 * kMib;
   const std::string text = estimate_text(facts, kMemory, kRun, {});
   EXPECT_THAT(text, HasSubstr("  on a GPU          3.50 GiB"));
-  EXPECT_THAT(text, HasSubstr("  on this CPU       4.29 GiB"));  // 8 x 32 MiB more
-  EXPECT_THAT(text, HasSubstr("32.0 MiB a sample for its kernels (measured)"));
-  facts.host_kernels_per_evaluated_sample = 1024 * kMib;  // evaluation decides: nothing else at batch 1
+  EXPECT_THAT(text,
+              HasSubstr("  on this CPU       4.54 GiB"));  // 0.5 + 0.5 + 0.5 + 0.75 + 300 MiB + 8 x 256 MiB
+  EXPECT_THAT(text, HasSubstr("256.0 MiB a sample for its kernels (measured)"));
+  facts.host_kernels_per_evaluated_sample = 1024 * kMib;  // evaluation decides
   PlannedRun run = kRun;
-  run.eval_batch_size = 1;
+  run.eval_batch_size = 3;
   EXPECT_THAT(estimate_text(facts, kMemory, run, {}),
-              HasSubstr("  on this CPU       4.29 GiB"));  // 4.04 - 0.75 + 1
+              HasSubstr("  on this CPU       4.79 GiB"));  // 4.54 - 0.75 - 2 + 3
 }
 
 TEST(EstimateReport, SaysPartsSumsRowsAndAssumptions) {
@@ -50,7 +51,8 @@ TEST(EstimateReport, SaysPartsSumsRowsAndAssumptions) {
   EXPECT_THAT(text, HasSubstr("  optimizer         1.00 GiB   adamw\n"));
   EXPECT_THAT(text, HasSubstr("at batch 8: 64.0 MiB a sample, and 256.0 MiB"));
   EXPECT_THAT(text, HasSubstr("  on a GPU          3.50 GiB"));  // 0.5 + 0.5 + 1 + 0.75 + 0.75
-  EXPECT_THAT(text, HasSubstr("  on this CPU       4.04 GiB"));  // 0.5 + 0.5 + 0.5 + 0.75 + 300 MiB + 1.5
+  EXPECT_THAT(text,
+              HasSubstr("  on this CPU       3.29 GiB"));  // 0.5 + 0.5 + 0.5 + 300 MiB + 1.5, while it saves
   EXPECT_THAT(text, HasSubstr("cheapest  fastest"));
   EXPECT_THAT(text, HasSubstr("speed not known"));
   EXPECT_THAT(text, HasSubstr("\n  V100    $2.48, us (2026-01-01)\n"));
@@ -62,7 +64,7 @@ TEST(EstimateReport, JsonHasTheSameNumbers) {
       {{"V100", 16, Price{2.48, "USD"}, "a \xff source"}, {"TPU-v3", 128, {}, ""}}, kMemory, kRun);
   const auto json = nlohmann::json::parse(estimate_json(kFacts, kMemory, kRun, offers));
   EXPECT_EQ(json["memory_bytes"]["on_gpu"], 3.5 * kGib);
-  EXPECT_EQ(json["memory_bytes"]["on_this_cpu"], 3.75 * kGib + 300 * kMib);
+  EXPECT_EQ(json["memory_bytes"]["on_this_cpu"], 3 * kGib + 300 * kMib);
   EXPECT_EQ(json["memory_bytes"]["activations"], 768 * kMib);
   ASSERT_EQ(json["offers"].size(), 2u);
   EXPECT_EQ(json["offers"][0]["currency"], "USD");
