@@ -56,16 +56,22 @@ function(lockstep_add_library name)
 endfunction()
 
 # lockstep_add_kernels(LIBRARY FILE.cu ...): CUDA code of our own in a library, for the GPUs in TORCH_CUDA_ARCH_LIST
-# (LockstepTorch.cmake). LibTorch's package has enabled the language.
-# The CUDA run time comes with LibTorch; CMake would add the toolkit's.
-set(CMAKE_CUDA_RUNTIME_LIBRARY None)
+# (LockstepTorch.cmake). LibTorch's package has enabled the language. The library takes the objects as files: were it
+# of that language itself, CMake would link the toolkit's static run time to each program beside LibTorch's.
 function(lockstep_add_kernels library)
-  set(target ${library}_kernels)
-  add_library(${target} OBJECT ${ARGN})
-  set_target_properties(${target} PROPERTIES CUDA_STANDARD 17 CUDA_EXTENSIONS OFF)  # CMake 3.25 knows no later one
-  target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}")
-  target_include_directories(${target} SYSTEM PRIVATE ${TORCH_INCLUDE_DIRS})
-  target_compile_options(${target} PRIVATE --fmad=false -Werror=all-warnings -Xcompiler=-Wall,-Wextra
-    -Xptxas=--warn-on-spills,--warn-on-local-memory-usage)
-  target_sources(${library} PRIVATE $<TARGET_OBJECTS:${target}>)
+  foreach(source IN LISTS ARGN)
+    cmake_path(GET source STEM name)
+    set(target ${library}_${name})
+    set(object "${CMAKE_CURRENT_BINARY_DIR}/${name}.cu.o")
+    add_library(${target} OBJECT ${source})
+    set_target_properties(${target} PROPERTIES CUDA_STANDARD 17 CUDA_EXTENSIONS OFF)  # CMake 3.25 knows no later one
+    target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}")
+    target_include_directories(${target} SYSTEM PRIVATE ${TORCH_INCLUDE_DIRS})
+    target_compile_options(${target} PRIVATE --fmad=false -Werror=all-warnings -Xcompiler=-Wall,-Wextra
+      -Xptxas=--warn-on-spills,--warn-on-local-memory-usage)
+    add_custom_command(OUTPUT "${object}" DEPENDS ${target} $<TARGET_OBJECTS:${target}>
+      COMMAND "${CMAKE_COMMAND}" -E copy $<TARGET_OBJECTS:${target}> "${object}" VERBATIM)
+    set_source_files_properties("${object}" PROPERTIES EXTERNAL_OBJECT ON GENERATED ON)
+    target_sources(${library} PRIVATE "${object}")
+  endforeach()
 endfunction()

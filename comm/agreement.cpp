@@ -66,7 +66,8 @@ std::string first_problem(const std::string& mine, Communicator& communicator) {
   communicator.all_reduce(rank, ReduceOp::kMin)->wait();
   const int first = rank.item<int>();
   if (first == communicator.world_size()) return "";
-  return "rank " + std::to_string(first) + ": " + broadcast_text(mine, first, communicator);
+  return "rank " + std::to_string(communicator.named_rank(first)) + ": " +
+         broadcast_text(mine, first, communicator);
 }
 
 std::string find_disagreement(const KeyValues& values, Communicator& communicator) {
@@ -79,8 +80,8 @@ std::string find_disagreement(const KeyValues& values, Communicator& communicato
   communicator.all_reduce(lowest, ReduceOp::kMin)->wait();
   const int teller = lowest.item<int>();
   if (teller == communicator.world_size()) return {};
-  return broadcast_text("rank " + std::to_string(communicator.rank()) + " has " + difference, teller,
-                        communicator);
+  return broadcast_text("rank " + std::to_string(communicator.named_rank(teller)) + " has " + difference,
+                        teller, communicator);
 }
 
 }  // namespace lockstep

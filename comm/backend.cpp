@@ -140,6 +140,16 @@ NcclOptions nccl_options(const CommunicatorOptions& options) {
 }
 
 CommunicatorPtr create_nccl(const CommunicatorOptions& options) {
+  if (options.for_groups) {
+    order_nccl_launches();
+    if (options.nccl_version < kNcclOrdersLaunches) {
+      warn(options,
+           "NCCL " + nccl_version_text(options.nccl_version) +
+               " cannot order the work of several communicators, which may then wait for each other: "
+               "groups of ranks need " +
+               nccl_version_text(kNcclOrdersLaunches) + " or newer");
+    }
+  }
   const CommunicatorPtr host = create_host_communicator(options);
   require_same_choice(options, "nccl", *host);
   if (c10::cuda::device_count() < options.placement.local_world_size)
@@ -153,14 +163,26 @@ struct Place {
   std::string machine;
 };
 
-std::vector<Place> find_places(Communicator& parent, int color) {
+std::vector<Place> find_places(Communicator& parent, int color, const std::string& machine) {
   std::vector<Place> places;
   for (int rank = 0; rank < parent.world_size(); ++rank) {
-    const std::string place = broadcast_text(std::to_string(color) + " " + machine_identity(), rank, parent);
+    const std::string place = broadcast_text(std::to_string(color) + " " + machine, rank, parent);
     const std::size_t space = place.find(' ');
     places.push_back({std::stoi(place.substr(0, space)), place.substr(space + 1)});
   }
   return places;
+}
+
+// Ranks that would split differently would wait for each other for ever.
+void require_same_split(const CommunicatorOptions& options, Communicator& parent) {
+  const std::string difference = find_disagreement({{"device", options.device.is_cuda() ? "cuda" : "cpu"},
+                                                    {"reduction order", to_string(options.reduction_order)},
+                                                    {"NCCL memory", options.nccl_memory}},
+                                                   parent);
+  if (!difference.empty())
+    throw std::invalid_argument("split_communicator: the ranks do not agree: " + difference);
+  if (parent.backend() == "nccl" && !options.device.is_cuda())
+    throw std::invalid_argument("split_communicator: the parent is NCCL's, and options.device is no GPU");
 }
 
 struct Backend {
@@ -257,32 +279,38 @@ CommunicatorPtr create_communicator(const CommunicatorOptions& options) {
 }
 
 CommunicatorPtr split_communicator(Communicator& parent, int color, const CommunicatorOptions& options) {
-  const bool nccl = parent.backend() == "nccl";
-  if (nccl && !options.device.is_cuda())
-    throw std::invalid_argument("split_communicator: the parent is NCCL's, and options.device is no GPU");
-  const std::vector<Place> places = find_places(parent, color);
-  SocketOptions sockets{{}, socket_interfaces_from_environment(), options.timeout, /*named_by_host=*/false};
+  require_same_split(options, parent);
+  const std::string machine = machine_identity();
+  const std::vector<Place> places = find_places(parent, color, machine);
+  SocketOptions sockets{{}, socket_interfaces_from_environment(), options.timeout};
   bool one_machine = parent.backend() != "threads";  // whose ranks are no processes
+  int ranks_on_machine = 0;
   for (int rank = 0; rank < parent.world_size(); ++rank) {
     const Place& place = places[static_cast<std::size_t>(rank)];
+    if (place.machine == machine) ++ranks_on_machine;
     if (place.color != color) continue;
     sockets.members.push_back(rank);
-    one_machine = one_machine && place.machine == machine_identity();
+    one_machine = one_machine && place.machine == machine;
   }
   if (color < 0) {
     connect_sockets(parent, {}, sockets.interfaces, sockets.timeout);
     return nullptr;
   }
+  // On this thread, since `parent` is its; the communicator's own takes it over.
+  const auto transport = std::make_shared<std::unique_ptr<Transport>>(make_socket_transport(parent, sockets));
   const CommunicatorPtr host = std::make_shared<RingCommunicator>(
-      "tcp", RingCommunicator::MakeTransport([&] { return make_socket_transport(parent, sockets); }),
-      options.timeout, options.reduction_order);
-  if (nccl) {
-    order_nccl_launches();
-    return create_nccl_communicator(host, nccl_options(options));
-  }
+      "tcp", RingCommunicator::MakeTransport([transport] { return std::move(*transport); }), options.timeout,
+      options.reduction_order);
+  if (parent.backend() == "nccl") return create_nccl_communicator(host, nccl_options(options));
   if (!one_machine || !options.device.is_cpu()) return host;
-  const auto created = SharedMemoryCommunicator::create(host, options.reduction_order, options.timeout);
-  return created.communicator ? created.communicator : host;
+  const auto created =
+      SharedMemoryCommunicator::create(host, options.reduction_order, options.timeout, ranks_on_machine);
+  if (created.communicator) return created.communicator;
+  if (host->rank() == 0 && options.warn) {
+    options.warn("no shared memory for the group of rank " + std::to_string(host->named_rank(0)) + " (" +
+                 created.problem + "); it communicates over tcp");
+  }
+  return host;
 }
 
 }  // namespace lockstep

@@ -23,6 +23,7 @@ struct CommunicatorOptions {
   // Called on rank 0 where `auto` has to take the next best path; by default a line on standard error.
   std::function<void(const std::string& line)> warn;
   bool share_gpus = false;           // nccl although ranks share a GPU
+  bool for_groups = false;           // will be split: NCCL is to order what all of them do on a GPU
   std::string nccl_memory = "auto";  // of allocate() there: comm/nccl_memory.h
   int nccl_version = lockstep::nccl_version();
   std::string master_addr;  // gloo's rendezvous; empty: MASTER_ADDR
@@ -46,15 +47,15 @@ BackendChoice choose_backend(const CommunicatorOptions& options, int gpu_count);
 CommunicatorPtr create_communicator(const CommunicatorOptions& options = {});
 
 // The ranks of `parent` that give the same `color` as ranks of their own, in the order in which they are in
-// `parent`; null for a rank that gives a negative one (MPI_Comm_split's rules). Every rank of `parent` calls
-// it, with the options that `parent` was created with: of these the device, the reduction order, the timeout
-// and NCCL's count. CUDA tensors go over NCCL where those of `parent` do; CPU tensors through shared memory
-// where the ranks are on one machine, else over sockets.
+// `parent`; null for a rank that gives a negative one (MPI_Comm_split's rules). A collective of `parent`,
+// with the options that it was created with: of these the device, the reduction order, the timeout and NCCL's
+// count. CUDA tensors go over NCCL where those of `parent` do. CPU tensors go through shared memory where
+// options.device is the CPU and the ranks are on one machine, else over sockets.
 //
-// It is a communicator like any other, whose errors name ranks as it does, and may outlive `parent`. Where
-// both, or several of them, have work under way on the same GPUs, NCCL needs every rank to start it in the
-// same order, and order_nccl_launches(), which is called here but may be too late. Throws CommError where
-// ranks cannot be reached, std::invalid_argument where options cannot work.
+// It is a communicator like any other, and may outlive `parent`; errors name ranks as `parent` does. With
+// NCCL every rank must start the work of `parent` and of all its groups in the same order, and `parent` has
+// to be created with for_groups. Throws CommError where ranks cannot be reached, std::invalid_argument, on
+// all ranks, where options differ or cannot work.
 CommunicatorPtr split_communicator(Communicator& parent, int color, const CommunicatorOptions& options = {});
 
 std::vector<std::string> backend_names();

@@ -20,6 +20,8 @@ class CollectiveRunner {
   virtual ~CollectiveRunner() = default;
   virtual int rank() const = 0;
   virtual int world_size() const = 0;
+  // Communicator::named_rank().
+  virtual int named_rank(int rank) const { return rank; }
   // Runs one collective to its end. Tensors are on the CPU: `output` what the caller gets, and `input` what
   // it gives where that is another tensor; of all_reduce it is (K, n), the rows of all_reduce_rows. Returns
   // the payload bytes that this rank has sent. Throws CommError.

@@ -49,6 +49,8 @@ class Communicator {
 
   virtual int rank() const = 0;
   virtual int world_size() const = 0;
+  // How errors name a rank of this communicator: by its place in the world of which this may be a group.
+  virtual int named_rank(int rank) const { return rank; }
   // "shm", "tcp", "mpi", "nccl", "gloo" or "threads".
   virtual std::string backend() const = 0;
   // The order of the sums of all_reduce and reduce_scatter.

@@ -154,9 +154,8 @@ class Runner final : public CollectiveRunner {
     } catch (const CommError& error) {
       if (wire_failed) throw;
       throw CommError("rank " + std::to_string(rank_) + ": " + signature.describe() +
-                          " failed on its machine, whose rank 0 is rank " + std::to_string(first_rank()) +
-                          " of all: " + error.what(),
-                      error.peer() < 0 ? error.peer() : first_rank() + error.peer(), signature.describe());
+                          " failed on its machine: " + error.what(),
+                      error.peer(), signature.describe());
     }
     report(signature.sequence + 1, has_done(signature));
     return bytes;

@@ -86,6 +86,7 @@ class NcclCommunicator final : public Communicator, public ReplayWatch, public D
 
   int rank() const override { return host_->rank(); }
   int world_size() const override { return host_->world_size(); }
+  int named_rank(int rank) const override { return host_->named_rank(rank); }
   std::string backend() const override { return "nccl"; }
   ReductionOrder reduction_order() const override { return order_; }
 

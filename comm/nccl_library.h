@@ -14,6 +14,7 @@ std::string nccl_version_text(int version);
 
 // First versions with a feature; docs/gpu.md says what each is for.
 inline constexpr int kNcclRegistersBuffers = 21901;
+inline constexpr int kNcclOrdersLaunches = 22602;
 inline constexpr int kNcclHasWindows = 22703;
 inline constexpr int kNcclSparesSms = 22803;
 inline constexpr int kNcclSharesGpus = 23003;

@@ -71,6 +71,7 @@ class NcclWork final : public Work {
 NcclSession::NcclSession(Communicator& host, at::Device device, std::chrono::milliseconds timeout,
                          bool spares_sms)
     : rank_(host.rank()),
+      name_("rank " + std::to_string(host.named_rank(host.rank()))),
       device_(device),
       timeout_(timeout),
       stream_(c10::cuda::getStreamFromPool(/*isHighPriority=*/true, device.index())) {
@@ -241,13 +242,12 @@ void NcclSession::check(ncclResult_t result) {
 
 void NcclSession::fail(const std::string& reason) {
   abort_locked(reason);
-  throw CommError("rank " + std::to_string(rank_) + ": " + reason, CommError::kUnknownPeer, current_);
+  throw CommError(name_ + ": " + reason, CommError::kUnknownPeer, current_);
 }
 
 void NcclSession::throw_if_failed_locked() const {
-  const std::string who = "rank " + std::to_string(rank_) + ": ";
-  if (!failure_.empty()) throw CommError(who + failure_);
-  if (comm_ == nullptr) throw CommError(who + "the NCCL communicator was shut down");
+  if (!failure_.empty()) throw CommError(name_ + ": " + failure_);
+  if (comm_ == nullptr) throw CommError(name_ + ": the NCCL communicator was shut down");
 }
 
 void NcclSession::abort_locked(const std::string& reason) noexcept {

@@ -97,6 +97,7 @@ class NcclSession {
   std::string timeout_text() const;
 
   const int rank_;
+  const std::string name_;  // of this rank, in errors
   const at::Device device_;
   const std::chrono::milliseconds timeout_;
   c10::cuda::CUDAStream stream_;

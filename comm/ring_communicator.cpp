@@ -34,6 +34,9 @@ int RingCommunicator::rank() const {
 int RingCommunicator::world_size() const {
   return engine_->world_size();
 }
+int RingCommunicator::named_rank(int rank) const {
+  return engine_->named_rank(rank);
+}
 std::string RingCommunicator::backend() const {
   return engine_->backend();
 }

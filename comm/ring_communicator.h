@@ -35,6 +35,7 @@ class RingCommunicator final : public Communicator {
 
   int rank() const override;
   int world_size() const override;
+  int named_rank(int rank) const override;
   std::string backend() const override;
   ReductionOrder reduction_order() const override;
   at::Tensor allocate(at::IntArrayRef sizes, const at::TensorOptions& options) override;

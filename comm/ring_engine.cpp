@@ -91,13 +91,18 @@ void RingEngine::shutdown() {
     return;
   }
   thread_.detach();
-  throw CommError("rank " + std::to_string(rank_) + ": leaving timed out after " + seconds() +
+  throw CommError("rank " + std::to_string(named_rank(rank_)) + ": leaving timed out after " + seconds() +
                   " s: a peer is missing");
 }
 
 void RingEngine::abandon() {
   if (!thread_.joinable()) return;
-  stop();  // first, since a destructor tells the peers nothing
+  {
+    // A destructor tells the peers nothing, but for the reason of an abort before it.
+    const std::scoped_lock lock(mutex_);
+    silent_ = error_ == nullptr;
+    stopping_ = true;
+  }
   fail_from_now_on("the communicator was destroyed");
   if (reached(Phase::kEnded, std::chrono::seconds(5))) {
     thread_.join();
@@ -116,16 +121,18 @@ WorkPtr RingEngine::submit(std::shared_ptr<RingWork> work) {
       return work;
     }
   }
-  work->finish(
-      std::make_exception_ptr(CommError("rank " + std::to_string(rank_) + ": " + work->signature.describe() +
-                                        " after the communicator was shut down")));
+  work->finish(std::make_exception_ptr(CommError("rank " + std::to_string(named_rank(rank_)) + ": " +
+                                                 work->signature.describe() +
+                                                 " after the communicator was shut down")));
   return work;
 }
 
 void RingEngine::fail_from_now_on(const std::string& reason) {
   {
     const std::scoped_lock lock(mutex_);
-    if (!error_) error_ = std::make_exception_ptr(CommError("rank " + std::to_string(rank_) + ": " + reason));
+    if (!error_)
+      error_ =
+          std::make_exception_ptr(CommError("rank " + std::to_string(named_rank(rank_)) + ": " + reason));
     if (runner_ != nullptr) runner_->abort(reason);
     queue_changed_.notify_one();  // for the peers wait for a rank that may have nothing to do
   }
@@ -140,6 +147,7 @@ void RingEngine::live(const MakeRunner& make_runner) {
     runner = make_runner();
     rank_ = runner->rank();
     world_size_ = runner->world_size();
+    for (int r = 0; r < world_size_; ++r) named_ranks_.push_back(runner->named_rank(r));
     memory_ = runner->memory();
   } catch (...) {
     enter(Phase::kEnded, std::current_exception());
@@ -215,9 +223,9 @@ std::string RingEngine::seconds() const {
 // Blocks for a collective, or for a failure that the peers are to hear of; false once stopped and drained.
 bool RingEngine::wait_for_work() {
   std::unique_lock lock(mutex_);
-  const auto has_news = [this] { return error_ && runner_ != nullptr; };
+  const auto has_news = [this] { return error_ && runner_ != nullptr && !silent_; };
   queue_changed_.wait(lock, [&] { return stopping_ || !queue_.empty() || has_news(); });
-  return !queue_.empty() || !stopping_;
+  return !queue_.empty() || has_news() || !stopping_;
 }
 
 // The next collective, if there is one.

@@ -59,6 +59,7 @@ class RingEngine : public std::enable_shared_from_this<RingEngine> {
 
   int rank() const { return rank_; }
   int world_size() const { return world_size_; }
+  int named_rank(int rank) const { return named_ranks_[static_cast<std::size_t>(rank)]; }
   const std::string& backend() const { return backend_; }
   ReductionOrder order() const { return order_; }
   std::int64_t bytes_sent() const { return bytes_sent_.load(std::memory_order_relaxed); }
@@ -85,6 +86,7 @@ class RingEngine : public std::enable_shared_from_this<RingEngine> {
   const ReductionOrder order_;
   int rank_ = 0;
   int world_size_ = 1;
+  std::vector<int> named_ranks_;
   std::shared_ptr<SharedMemory> memory_;
   std::atomic<bool> aborted_{false};
   std::atomic<bool> close_in_order_{false};
@@ -95,6 +97,7 @@ class RingEngine : public std::enable_shared_from_this<RingEngine> {
   std::deque<std::shared_ptr<RingWork>> queue_;
   std::uint64_t next_sequence_ = 0;
   bool stopping_ = false;
+  bool silent_ = false;  // being destroyed, and nothing has failed
   std::exception_ptr error_;
   std::condition_variable phase_changed_;
   Phase phase_ = Phase::kStarting;

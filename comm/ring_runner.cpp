@@ -13,6 +13,7 @@ class RingRunner final : public CollectiveRunner {
       : host_(std::move(host)), transport_(std::move(transport)) {}
 
   int rank() const override { return transport_->rank(); }
+  int named_rank(int rank) const override { return transport_->named_rank(rank); }
   int world_size() const override { return transport_->world_size(); }
 
   std::int64_t run(const CollectiveSignature& signature, const at::Tensor& output, const at::Tensor& input,

@@ -63,13 +63,14 @@ std::int64_t SharedPeers::head_bytes() {
   return sizeof(SharedControl);
 }
 
-SharedPeers::SharedPeers(std::shared_ptr<SharedMemory> memory, const std::atomic<bool>& aborted)
-    : memory_(std::move(memory)), aborted_(aborted) {
+SharedPeers::SharedPeers(std::shared_ptr<SharedMemory> memory, std::vector<int> named_ranks,
+                         int ranks_on_machine, const std::atomic<bool>& aborted)
+    : memory_(std::move(memory)), named_ranks_(std::move(named_ranks)), aborted_(aborted) {
   for (int r = 0; r < memory_->world_size(); ++r)
     controls_.push_back(reinterpret_cast<SharedControl*>(memory_->at(r, 0)));
   // Spinning pays where the peer runs at the same time; about 100 us, longer than the jitter of a step.
   constexpr int kSpins = 2500;
-  spins_ = usable_cores() >= memory_->world_size() ? kSpins : 0;
+  spins_ = usable_cores() >= ranks_on_machine ? kSpins : 0;
 }
 
 SharedControl& SharedPeers::control(int rank) const {
@@ -107,7 +108,7 @@ void SharedPeers::wait_for_all(const CollectiveSignature& signature, const WaitL
                  static_cast<std::uint32_t>(signature.sequence + 1), signature, limit);
   for (int r = 0; r < world_size(); ++r) {
     const CollectiveSignature& theirs = control(r).slot(signature.sequence).signature;
-    if (!(theirs == signature)) throw mismatch(rank(), signature, r, theirs);
+    if (!(theirs == signature)) throw mismatch(named_rank(rank()), signature, named_rank(r), theirs);
   }
 }
 
@@ -189,12 +190,12 @@ void SharedPeers::wait_for(int peer, FlagOf flag_of, std::uint32_t target,
 template <typename FlagOf>
 void SharedPeers::check(int peer, FlagOf flag_of, std::uint32_t target, const CollectiveSignature& signature,
                         const WaitLimit& limit) const {
-  const std::string here = "rank " + std::to_string(rank()) + ": " + signature.describe();
+  const std::string here = name(rank()) + ": " + signature.describe();
   for (int r = 0; r < world_size(); ++r) {
     if (r == rank() || control(r).gave_up.load(std::memory_order_acquire) == 0) continue;
     std::array<char, kReasonBytes> reason{};
     std::memcpy(reason.data(), control(r).reason, reason.size() - 1);
-    throw CommError(here + " ended because rank " + std::to_string(r) + " gave up: " + reason.data(), r,
+    throw CommError(here + " ended because " + name(r) + " gave up: " + reason.data(), named_rank(r),
                     signature.describe());
   }
   if (aborted_.load(std::memory_order_acquire))
@@ -202,19 +203,18 @@ void SharedPeers::check(int peer, FlagOf flag_of, std::uint32_t target, const Co
   for (const int departed : memory_->departed_ranks()) {
     // One that has done its share may go while this rank still waits for another.
     if (flag_of(control(departed)).reached(target)) continue;
-    throw CommError(
-        here + " cannot end: rank " + std::to_string(departed) + " is gone (" + whereabouts(departed) + ")",
-        departed, signature.describe());
+    throw CommError(here + " cannot end: " + name(departed) + " is gone (" + whereabouts(departed) + ")",
+                    named_rank(departed), signature.describe());
   }
   if (limit.expired()) {
     std::string others;
     for (int r = 0; r < world_size(); ++r) {
-      if (r != rank() && r != peer) others += "; rank " + std::to_string(r) + " " + whereabouts(r);
+      if (r != rank() && r != peer) others += "; " + name(r) + " " + whereabouts(r);
     }
-    throw CommError(
-        here + " timed out after " + std::to_string(static_cast<std::int64_t>(limit.timeout_s())) +
-            " s, waiting for rank " + std::to_string(peer) + ", which " + whereabouts(peer) + others,
-        peer, signature.describe());
+    throw CommError(here + " timed out after " +
+                        std::to_string(static_cast<std::int64_t>(limit.timeout_s())) + " s, waiting for " +
+                        name(peer) + ", which " + whereabouts(peer) + others,
+                    named_rank(peer), signature.describe());
   }
 }
 

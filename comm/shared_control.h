@@ -27,11 +27,14 @@ class SharedPeers {
  public:
   enum class Stage { kFilled, kReduced, kConsumed };
 
-  SharedPeers(std::shared_ptr<SharedMemory> memory, const std::atomic<bool>& aborted);
+  // Errors name ranks by `named_ranks`. `ranks_on_machine`: those that want its cores.
+  SharedPeers(std::shared_ptr<SharedMemory> memory, std::vector<int> named_ranks, int ranks_on_machine,
+              const std::atomic<bool>& aborted);
   static std::int64_t head_bytes();
 
   int rank() const { return memory_->rank(); }
   int world_size() const { return memory_->world_size(); }
+  int named_rank(int rank) const { return named_ranks_[static_cast<std::size_t>(rank)]; }
   const std::shared_ptr<SharedMemory>& memory() const { return memory_; }
 
   // Whether all peers are done with the collective whose slot this one would take; never blocks.
@@ -74,7 +77,10 @@ class SharedPeers {
              const WaitLimit& limit) const;
   std::string whereabouts(int peer) const;
 
+  std::string name(int rank) const { return "rank " + std::to_string(named_rank(rank)); }
+
   std::shared_ptr<SharedMemory> memory_;
+  const std::vector<int> named_ranks_;
   const std::atomic<bool>& aborted_;
   std::vector<SharedControl*> controls_;
   int spins_ = 0;

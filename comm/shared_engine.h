@@ -14,6 +14,7 @@
 #include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "comm/collective.h"
 #include "comm/communicator.h"
@@ -31,11 +32,15 @@ class SharedEngine : public std::enable_shared_from_this<SharedEngine> {
   class Work;
   using Body = SharedMemoryCommunicator::Body;
 
-  SharedEngine(std::shared_ptr<SharedMemory> memory, ReductionOrder order, std::chrono::milliseconds timeout)
-      : order_(order), timeout_(timeout), peers_(std::move(memory), aborted_) {}
+  SharedEngine(std::shared_ptr<SharedMemory> memory, std::vector<int> named_ranks, int ranks_on_machine,
+               ReductionOrder order, std::chrono::milliseconds timeout)
+      : order_(order),
+        timeout_(timeout),
+        peers_(std::move(memory), std::move(named_ranks), ranks_on_machine, aborted_) {}
 
   int rank() const { return peers_.rank(); }
   int world_size() const { return peers_.world_size(); }
+  int named_rank(int rank) const { return peers_.named_rank(rank); }
   ReductionOrder order() const { return order_; }
   const std::shared_ptr<SharedMemory>& memory() const { return peers_.memory(); }
   std::int64_t bytes_sent() const { return bytes_sent_.load(std::memory_order_relaxed); }

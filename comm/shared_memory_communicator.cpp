@@ -1,8 +1,10 @@
 #include "comm/shared_memory_communicator.h"
 
+#include <algorithm>
 #include <exception>
 #include <stdexcept>
 #include <utility>
+#include <vector>
 
 #include "comm/collective.h"
 #include "comm/errors.h"
@@ -13,10 +15,14 @@
 namespace lockstep {
 
 SharedMemoryCommunicator::Created SharedMemoryCommunicator::create(CommunicatorPtr base, ReductionOrder order,
-                                                                   std::chrono::milliseconds timeout) {
+                                                                   std::chrono::milliseconds timeout,
+                                                                   int ranks_on_machine) {
   const SharedMemory::Created created = SharedMemory::create(*base, SharedPeers::head_bytes(), timeout);
   if (!created.memory) return {nullptr, created.problem};
-  auto engine = std::make_shared<SharedEngine>(created.memory, order, timeout);
+  std::vector<int> named_ranks;
+  for (int rank = 0; rank < base->world_size(); ++rank) named_ranks.push_back(base->named_rank(rank));
+  auto engine = std::make_shared<SharedEngine>(
+      created.memory, std::move(named_ranks), std::max(ranks_on_machine, base->world_size()), order, timeout);
   return {std::shared_ptr<SharedMemoryCommunicator>(
               new SharedMemoryCommunicator(std::move(base), std::move(engine))),
           ""};
@@ -31,6 +37,9 @@ int SharedMemoryCommunicator::rank() const {
 }
 int SharedMemoryCommunicator::world_size() const {
   return engine_->world_size();
+}
+int SharedMemoryCommunicator::named_rank(int rank) const {
+  return engine_->named_rank(rank);
 }
 ReductionOrder SharedMemoryCommunicator::reduction_order() const {
   return engine_->order();
@@ -118,7 +127,8 @@ void SharedMemoryCommunicator::shutdown() {
 void SharedMemoryCommunicator::abort(const std::string& reason) noexcept {
   try {
     engine_->fail_from_now_on(
-        std::make_exception_ptr(CommError("rank " + std::to_string(rank()) + ": " + reason)), reason);
+        std::make_exception_ptr(CommError("rank " + std::to_string(named_rank(rank())) + ": " + reason)),
+        reason);
   } catch (...) {
     std::terminate();  // out of memory for an error message: nothing can be told to anybody any more
   }

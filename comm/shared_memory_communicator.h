@@ -30,12 +30,15 @@ class SharedMemoryCommunicator final : public Communicator {
     std::shared_ptr<SharedMemoryCommunicator> communicator;  // null where there is no shared memory,
     std::string problem;                                     // and why, the same on all ranks
   };
-  // A collective of all ranks of `base`.
-  static Created create(CommunicatorPtr base, ReductionOrder order, std::chrono::milliseconds timeout);
+  // A collective of all ranks of `base`, which errors name as it does. `ranks_on_machine`: with those that
+  // are not of `base`; 0: there are none.
+  static Created create(CommunicatorPtr base, ReductionOrder order, std::chrono::milliseconds timeout,
+                        int ranks_on_machine = 0);
   ~SharedMemoryCommunicator() override;
 
   int rank() const override;
   int world_size() const override;
+  int named_rank(int rank) const override;
   std::string backend() const override { return "shm"; }
   ReductionOrder reduction_order() const override;
   at::Tensor allocate(at::IntArrayRef sizes, const at::TensorOptions& options) override;

@@ -296,7 +296,7 @@ std::unique_ptr<Transport> make_socket_transport(Communicator& host, const Socke
   std::vector<SocketLink> links =
       connect_sockets(host, is_member ? members : std::vector<int>{}, options.interfaces, options.timeout);
   if (!is_member) return nullptr;
-  if (!options.named_by_host) std::iota(members.begin(), members.end(), 0);
+  for (int& member : members) member = host.named_rank(member);
   return std::make_unique<SocketTransport>(std::move(links), here, std::move(members), options.timeout);
 }
 

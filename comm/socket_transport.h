@@ -17,7 +17,6 @@ struct SocketOptions {
   // Which network interfaces, as NCCL_SOCKET_IFNAME has it ("eth,ib", "=eth0", "^docker").
   std::string interfaces;
   std::chrono::milliseconds timeout = std::chrono::minutes(10);  // of finding each other, and of close()
-  bool named_by_host = true;  // errors name ranks as `host` does, else as the transport
 };
 
 // $LOCKSTEP_SOCKET_IFNAME, or nothing.

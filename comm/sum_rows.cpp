@@ -97,6 +97,7 @@ void sum_rows_by_operators(at::Tensor output, const at::Tensor& rows, ReductionO
 }
 
 void sum_rows_in_tree(at::Tensor output, const at::Tensor& rows) {
+  if (rows.size(0) == 1 && output.data_ptr() == rows.data_ptr()) return;
   if (!has_kernel(output, rows)) return add_up_in_tree(output, rows);
   queue_sums(output, rows, [](const at::Tensor& all) { return all.slice(0, 0, all.size(0), kTreeSumRows); });
 }

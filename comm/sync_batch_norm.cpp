@@ -73,7 +73,7 @@ Statistics global_statistics(const at::Tensor& input, Communicator& communicator
     throw std::invalid_argument(
         "SyncBatchNorm: Expected more than 1 value per channel when training, got " +
         std::to_string(static_cast<std::int64_t>(global.count.item<double>())) +
-        " on all ranks together; give the ranks larger batches, or drop the last one");
+        " on the ranks that normalise together; give the ranks larger batches, or drop the last one");
   }
   global.mean = (means * counts).sum(0) / global.count;
   global.variance = ((variances + (means - global.mean).square()) * counts).sum(0) / global.count;

@@ -25,7 +25,7 @@ class SyncBatchNormImpl final : public torch::nn::BatchNormImplBase<2, SyncBatch
       : BatchNormImplBase(options), communicator_(std::move(communicator)) {}
 
   // Throws std::invalid_argument for an input that is not (N, num_features, ...), or, on every rank alike,
-  // for one value or none per channel on all ranks together; CommError.
+  // for one value or none per channel on all of the communicator's ranks together; CommError.
   at::Tensor forward(const at::Tensor& input);
 
   // From now on over `communicator`'s ranks; null: this rank alone.

@@ -174,12 +174,12 @@ class ThreadCommunicator final : public Communicator {
   std::int64_t bytes_sent() const override { return ring_.bytes_sent(); }
   void shutdown() override { ring_.shutdown(); }
   void abort(const std::string& reason) noexcept override {
-    ring_.abort(reason);
     try {
       office_->close("rank " + std::to_string(rank()) + " aborted: " + reason);
     } catch (...) {
       std::terminate();  // out of memory for an error message
     }
+    ring_.abort(reason);
   }
 
  private:

@@ -32,13 +32,25 @@ struct Queue {
   }
 };
 
+// Loads it, too, which must not happen first while a graph is captured.
+template <typename T>
+bool is_built() {
+  for (const auto kernel : {tree_sum_kernel<1, T>, tree_sum_kernel<kTreeSumPackBytes / sizeof(T), T>}) {
+    cudaFuncAttributes attributes;
+    const cudaError_t result = cudaFuncGetAttributes(&attributes, kernel);
+    if (result == cudaErrorNoKernelImageForDevice || result == cudaErrorInvalidDeviceFunction ||
+        result == cudaErrorUnsupportedPtxVersion || result == cudaErrorInvalidPtx) {
+      (void)cudaGetLastError();  // that of a GPU older than those this was built for
+      return false;
+    }
+    C10_CUDA_CHECK(result);
+  }
+  return true;
+}
+
 bool has_code_for(int device) {
   const c10::cuda::CUDAGuard guard(static_cast<c10::DeviceIndex>(device));
-  cudaFuncAttributes attributes;
-  const cudaError_t result = cudaFuncGetAttributes(&attributes, tree_sum_kernel<1, float>);
-  if (result == cudaSuccess) return true;
-  (void)cudaGetLastError();  // that of a GPU older than those this was built for
-  return false;
+  return is_built<float>() && is_built<double>() && is_built<c10::Half>() && is_built<c10::BFloat16>();
 }
 
 }  // namespace

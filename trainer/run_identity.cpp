@@ -10,10 +10,10 @@
 namespace lockstep {
 namespace {
 
-std::string sync_batchnorm(const TrainConfig& config) {
+std::string sync_batchnorm(const TrainConfig& config, int ranks) {
   if (!config.sync_batchnorm) return "false";
   const std::int64_t size = config.sync_batchnorm_group_size;
-  return size == 0 ? "true" : "in groups of " + std::to_string(size);
+  return size == 0 || size == ranks ? "true" : "in groups of " + std::to_string(size);
 }
 
 }  // namespace
@@ -30,7 +30,7 @@ Identity run_identity(const TrainConfig& config, int logical_ranks, const Datase
       {"accumulated batches", std::to_string(config.accumulate_grad_batches)},
       {"shuffle", config.shuffle ? "true" : "false"},
       {"drop last", config.drop_last ? "true" : "false"},
-      {"sync batchnorm", sync_batchnorm(config)},
+      {"sync batchnorm", sync_batchnorm(config, logical_ranks)},
       {"precision", config.precision},
       {"communication hook", config.comm_hook},
       {"reduction order", config.reduction_order},

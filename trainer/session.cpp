@@ -70,6 +70,7 @@ CommunicatorOptions communicator_options(const TrainConfig& config, const Placem
   options.master_addr = config.master_addr;
   options.master_port = config.master_port;
   options.reduction_order = parse_reduction_order(order_of(config));
+  options.for_groups = config.sync_batchnorm_group_size > 0;
   return options;
 }
 
@@ -218,33 +219,34 @@ int terminal_columns() {
   return columns == nullptr ? 0 : std::clamp(std::atoi(columns), 0, 1000);
 }
 
-// The ranks whose batches are normalised together; null where each has its own.
-CommunicatorPtr ranks_of_batch_norm(const TrainConfig& config, const CommunicatorPtr& communicator,
-                                    const CommunicatorOptions& options) {
-  if (!config.sync_batchnorm) return nullptr;
-  const std::int64_t size = config.sync_batchnorm_group_size;
-  if (size == 0) return communicator;
-  if (communicator->world_size() % size != 0) {
-    throw std::invalid_argument("--sync-batchnorm-group-size " + std::to_string(size) + ": " +
-                                std::to_string(communicator->world_size()) +
-                                " ranks are no whole number of such groups");
-  }
-  return split_communicator(*communicator, static_cast<int>(communicator->rank() / size), options);
-}
-
-void synchronize_batch_norm(Model& model, const std::string& name, const Communicator& communicator,
-                            const CommunicatorPtr& group) {
-  const std::int64_t norms = convert_sync_batch_norm(model, group);
+// With --sync-batchnorm: every norm over all ranks.
+void synchronize_batch_norm(Model& model, const TrainConfig& config, const CommunicatorPtr& communicator) {
+  const std::int64_t norms = convert_sync_batch_norm(model, communicator);
   if (norms == 0) {
-    throw std::invalid_argument("--sync-batchnorm: model " + name +
+    throw std::invalid_argument("--sync-batchnorm: model " + config.model +
                                 " has no batch norm; leave it out, or choose a model that has (resnet18)");
   }
-  if (communicator.rank() != 0) return;
-  const int groups = communicator.world_size() / group->world_size();
-  const std::string whose = groups == 1 ? "all " + std::to_string(communicator.world_size()) + " ranks"
-                                        : std::to_string(groups) + " groups of ranks, each for itself";
+  const int ranks = communicator->world_size();
+  const std::int64_t size = config.sync_batchnorm_group_size;
+  if (size > 0 && ranks % size != 0) {
+    throw std::invalid_argument("--sync-batchnorm-group-size " + std::to_string(size) + ": " +
+                                std::to_string(ranks) + " ranks are no whole number of such groups");
+  }
+  if (communicator->rank() != 0) return;
+  const std::string whose = size == 0 || size == ranks
+                                ? "all " + std::to_string(ranks) + " ranks"
+                                : std::to_string(ranks / size) + " groups of ranks, each for itself";
   std::printf("lockstep: %lld batch norms use the batches of %s\n", static_cast<long long>(norms),
               whose.c_str());
+}
+
+// The ranks whose batches are normalised together.
+CommunicatorPtr group_batch_norm(Model& model, std::int64_t size, const CommunicatorPtr& communicator,
+                                 const CommunicatorOptions& options) {
+  CommunicatorPtr group =
+      split_communicator(*communicator, static_cast<int>(communicator->rank() / size), options);
+  convert_sync_batch_norm(model, group);
+  return group;
 }
 
 // Null where steps are not captured.
@@ -278,6 +280,7 @@ SessionEnd train(const TrainConfig& config, Communicator& communicator, const Co
   });
   TrainerParts parts{.config = config,
                      .communicator = shared,
+                     .batch_norm_group = nullptr,
                      .device = device,
                      .logical_ranks = *logical_ranks,
                      .data = {},
@@ -290,7 +293,6 @@ SessionEnd train(const TrainConfig& config, Communicator& communicator, const Co
                      .nodes = nodes,
                      .recording = record_steps(config, *logical_ranks, device)};
   RunFolder folder{parts.run_dir, {}, {}, 0.0, {}};
-  CommunicatorPtr batch_norm_ranks;
   std::unique_ptr<Trainer> trainer;
   together(communicator, [&] { parts.data = data.get(); });
   const std::string other_data = find_disagreement(data_facts(parts.data), communicator);
@@ -300,11 +302,16 @@ SessionEnd train(const TrainConfig& config, Communicator& communicator, const Co
     parts.model = create_model(config.model, parts.data.train->shape());
     parts.model->to(device);
     if (device.is_cuda()) record_failed_allocations();
-    batch_norm_ranks = ranks_of_batch_norm(config, shared, options);
-    if (batch_norm_ranks) synchronize_batch_norm(*parts.model, config.model, communicator, batch_norm_ranks);
+    if (config.sync_batchnorm) synchronize_batch_norm(*parts.model, config, shared);
     for (const std::string& line : apply_model_options(config, *parts.model))
       if (communicator.rank() == 0) std::printf("lockstep: %s\n", line.c_str());
   });
+  together(communicator, [&] {
+    if (config.sync_batchnorm_group_size == 0) return;
+    parts.batch_norm_group =
+        group_batch_norm(*parts.model, config.sync_batchnorm_group_size, shared, options);
+  });
+  const CommunicatorPtr group = parts.batch_norm_group;
   together(communicator, [&] {
     if (communicator.rank() == 0) open_run_folder(config, folder);
   });
@@ -340,7 +347,7 @@ SessionEnd train(const TrainConfig& config, Communicator& communicator, const Co
   together(communicator, [&] { trainer = std::make_unique<Trainer>(std::move(parts)); });
   if (communicator.rank() == 0) write_config_file(folder.dir.config_file(), config, nccl_remarks(config));
   const ExitCode code = trainer->fit();
-  if (batch_norm_ranks && batch_norm_ranks != shared) batch_norm_ranks->shutdown();
+  if (group) group->shutdown();
   if (code == ExitCode::kBudget) return {code, trainer->budget_message()};
   return {code, code == ExitCode::kPaused ? trainer->pause_message() : ""};
 }
@@ -371,7 +378,6 @@ SessionEnd run_session(const TrainConfig& config, const Placement& placement) {
   const std::string products = set_matmul_precision(config.matmul_precision, device);
   if (device.is_cuda()) c10::cuda::set_device(device.index());
   if (device.is_cuda() && config.cuda_graph != "off") prepare_process_for_capture(device);
-  if (config.sync_batchnorm_group_size > 0) order_nccl_launches();
   // Files are read while the ranks find each other.
   auto data =
       std::async(std::launch::async, [&] { return open_dataset(config.data, dataset_options(config)); });

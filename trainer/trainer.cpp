@@ -28,6 +28,7 @@ constexpr std::int64_t kFirstSteadyStep = 8;
 Trainer::Trainer(TrainerParts parts)
     : config_(std::move(parts.config)),
       communicator_(std::move(parts.communicator)),
+      batch_norm_group_(std::move(parts.batch_norm_group)),
       device_(parts.device),
       data_(std::move(parts.data)),
       model_(std::move(parts.model)),
@@ -99,6 +100,7 @@ void Trainer::make_tracer() {
   const std::int64_t warm_up = trace_warm_up(total_steps() - state_.step, config_.trace_steps);
   StepTracerOptions options{.first_step = state_.step + 1 + warm_up, .steps = config_.trace_steps};
   if (device_.is_cuda()) options.device_moments = cuda_moments(device_);
+  options.group = batch_norm_group_;
   if (reporter_) {
     options.file = run_dir_.trace_file();
     options.say = [this](const std::string& line) { reporter_->say(line); };
@@ -315,7 +317,8 @@ Decision Trainer::train_step() {
                         .lr = lr,
                         .grad_norm = done.grad_norm,
                         .loss_scale = done.loss_scale,
-                        .bytes_sent = communicator_->bytes_sent()});
+                        .bytes_sent = communicator_->bytes_sent() +
+                                      (batch_norm_group_ ? batch_norm_group_->bytes_sent() : 0)});
     if (const auto remark = ddp_->reducer().take_remark()) reporter_->say(*remark);
   }
   return agreed.decision;

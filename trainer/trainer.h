@@ -38,6 +38,7 @@ namespace lockstep {
 struct TrainerParts {
   TrainConfig config;
   CommunicatorPtr communicator;
+  CommunicatorPtr batch_norm_group;  // with --sync-batchnorm-group-size; null: there are none
   at::Device device = at::kCPU;
   LogicalRanks logical_ranks;
   TrainAndTest data;
@@ -146,6 +147,7 @@ class Trainer {
 
   TrainConfig config_;
   CommunicatorPtr communicator_;
+  CommunicatorPtr batch_norm_group_;
   at::Device device_;
   TrainAndTest data_;
   std::shared_ptr<Model> model_;

@@ -28,7 +28,7 @@ class Communicators : public ::testing::Environment {
     ASSERT_EQ(g_mpi->backend(), "mpi");
     // A port for Gloo's rendezvous that only this job uses.
     at::Tensor port = at::zeros({1}, at::kInt);
-    if (g_mpi->rank() == 0) port.fill_(20000 + static_cast<int>(getpid() % 20000));
+    if (g_mpi->rank() == 0) port.fill_(20000 + static_cast<int>(getpid() % 12000));
     g_mpi->broadcast(port, 0)->wait();
     options.backend = "gloo";
     options.master_addr = "127.0.0.1";
@@ -59,16 +59,23 @@ TEST(SharedMemoryCommunicatorTest, EveryCollectiveIsExact) {
   testing::check_all_collectives(*g_shm);
 }
 
-// Odd ranks and even ones: through shared memory, which MPI carried nothing of.
+// Odd ranks and even ones, and a group of a group; whatever carries the world.
 TEST(SplitCommunicatorTest, RanksOfAMachineShareMemory) {
   CommunicatorOptions options;
   options.timeout = std::chrono::seconds(60);
-  const CommunicatorPtr group = split_communicator(*g_mpi, g_mpi->rank() % 2, options);
-  EXPECT_EQ(group->backend(), "shm");
-  EXPECT_EQ(group->rank(), g_mpi->rank() / 2);
-  EXPECT_EQ(group->world_size(), (g_mpi->world_size() + 1 - g_mpi->rank() % 2) / 2);
-  testing::check_all_collectives(*group);
-  group->shutdown();
+  for (const CommunicatorPtr& world : {g_mpi, g_shm, g_gloo}) {
+    const int rank = world->rank();
+    const CommunicatorPtr group = split_communicator(*world, rank % 2, options);
+    EXPECT_EQ(group->backend(), "shm");
+    EXPECT_EQ(group->rank(), rank / 2);
+    EXPECT_EQ(group->world_size(), (world->world_size() + 1 - rank % 2) / 2);
+    testing::check_all_collectives(*group);
+    const CommunicatorPtr alone = split_communicator(*group, group->rank(), options);
+    EXPECT_EQ(alone->world_size(), 1);
+    EXPECT_EQ(alone->named_rank(0), rank);
+    alone->shutdown();
+    group->shutdown();
+  }
 }
 
 TEST(MpiCommunicatorTest, SumsHaveGloosBits) {

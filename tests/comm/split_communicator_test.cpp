@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 #include <torch/nn/modules/linear.h>
 
+#include <cstdlib>
+
 #include "comm/backend.h"
 #include "comm/distributed_data_parallel.h"
 #include "comm/errors.h"
@@ -107,18 +109,21 @@ TEST(SplitCommunicatorTest, DataParallelWithinGroups) {
   });
 }
 
+// It is told to the group's other ranks even by a rank that has nothing to do and destroys its communicator.
 TEST(SplitCommunicatorTest, AFailureStaysInItsGroup) {
   testing::run_ranks(4, [](Communicator& comm) {
-    const CommunicatorPtr group = split_communicator(comm, comm.rank() % 2, within_a_minute());
+    CommunicatorPtr group = split_communicator(comm, comm.rank() % 2, within_a_minute());
+    EXPECT_EQ(group->named_rank(group->rank()), comm.rank());
     if (comm.rank() == 3) {
       group->abort("lost its disk");
+      group.reset();
     } else if (comm.rank() == 1) {
       try {
         mean_over(*group, 1);
         ADD_FAILURE() << "the sum of a group that has lost a rank";
       } catch (const CommError& error) {
-        EXPECT_THAT(error.what(), HasSubstr("rank 1 gave up: rank 1: lost its disk"));
-        EXPECT_EQ(error.peer(), 1);
+        EXPECT_THAT(error.what(), HasSubstr("rank 3 gave up: rank 3: lost its disk"));
+        EXPECT_EQ(error.peer(), 3);
       }
     } else {
       EXPECT_EQ(mean_over(*group, comm.rank()), 1.0F);
@@ -126,6 +131,29 @@ TEST(SplitCommunicatorTest, AFailureStaysInItsGroup) {
     }
     comm.barrier();
   });
+}
+
+TEST(SplitCommunicatorTest, RanksThatWouldSplitDifferentlyAreAllRefused) {
+  testing::run_ranks(3, [](Communicator& comm) {
+    const ReductionOrder order = comm.rank() == 2 ? ReductionOrder::kTree : ReductionOrder::kPytorch;
+    try {
+      split_communicator(comm, 0, within_a_minute(order));
+      ADD_FAILURE() << "ranks with two orders in one group";
+    } catch (const std::invalid_argument& error) {
+      EXPECT_STREQ(error.what(),
+                   "split_communicator: the ranks do not agree: rank 2 has reduction order tree, rank 0 has "
+                   "pytorch");
+    }
+  });
+}
+
+TEST(SplitCommunicatorTest, AWrongInterfaceIsToldToThoseWhoStayOutAsWell) {
+  setenv("LOCKSTEP_SOCKET_IFNAME", "=no-such", 1);
+  testing::run_ranks(3, [](Communicator& comm) {
+    EXPECT_THROW(split_communicator(comm, comm.rank() == 1 ? -1 : 0, within_a_minute()),
+                 std::invalid_argument);
+  });
+  unsetenv("LOCKSTEP_SOCKET_IFNAME");
 }
 
 }  // namespace

@@ -94,7 +94,25 @@ TYPED_TEST(TreeSumTest, MoreRowsAreSumsOfSums) {
       rows.copy_(draw(count, this->kDtype).narrow(1, begin, 100));
       sum_rows_in_tree(rows[count - 1], rows);
       EXPECT_TRUE(at::equal(rows[count - 1], expected)) << count << " rows in place";
+      rows.copy_(draw(count, this->kDtype).narrow(1, begin, 100));
+      at::Tensor by_operators = at::empty({100}, rows.options());
+      sum_rows_by_operators(by_operators, rows, ReductionOrder::kTree);
+      EXPECT_TRUE(at::equal(by_operators, expected)) << count << " rows by operators";
     }
+  }
+}
+
+// Operators, for which integers are as good as old GPUs.
+TEST(SumRowsInTreeTest, TakesWhatTheKernelDoesNot) {
+  for (const int count : {1, 5, 8, 20}) {
+    const at::Tensor drawn = at::arange(count * 40, at::kLong).view({count, 40});
+    const at::Tensor expected = drawn.narrow(1, 1, 30).sum(0);
+    const at::Tensor rows = drawn.narrow(1, 1, 30);
+    at::Tensor sum = at::empty({30}, rows.options());
+    sum_rows_in_tree(sum, rows.clone());
+    EXPECT_TRUE(at::equal(sum, expected)) << count;
+    sum_rows_in_tree(rows[count / 2], rows);
+    EXPECT_TRUE(at::equal(rows[count / 2], expected)) << count << " in place";
   }
 }
 

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import subprocess
+import time
 import unittest
 
 from checkpoint_test import ENDLESS
@@ -40,8 +41,9 @@ class DiskTest(RunTest):
                                    text=True, stdin=subprocess.DEVNULL)
         self.addCleanup(lambda: process.poll() is None and process.kill())
         wait_for(lambda: (run_dir / "checkpoints" / "latest").exists())
-        output = None
+        output, end = None, time.monotonic() + 120
         while output is None:  # a checkpoint that gives way to the next leaves room
+            self.assertLess(time.monotonic(), end, "the run goes on although the disk is full")
             self.fill()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 output, _ = process.communicate(timeout=0.05)

@@ -123,7 +123,9 @@ void StepTracer::start() {
 void StepTracer::set_device(std::shared_ptr<DeviceTrace> device) {
   device_ = std::move(device);
   recorder_.set_device(device_);
-  if (auto* traced = dynamic_cast<DeviceTraced*>(communicator_.get())) traced->set_device_trace(device_);
+  for (Communicator* communicator : {communicator_.get(), options_.group.get()}) {
+    if (auto* traced = dynamic_cast<DeviceTraced*>(communicator)) traced->set_device_trace(device_);
+  }
 }
 
 // Parts follow each other, so where one ends on the device the next begins.

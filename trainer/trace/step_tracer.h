@@ -24,6 +24,7 @@ struct StepTracerOptions {
   std::function<void(const std::string&)> warn = {};
   // Of the device that trains, where the host runs ahead of it; null: the host's times are all there is.
   RecordMoment device_moments = {};
+  CommunicatorPtr group = {};  // one more, whose collectives on the device are traced
 };
 
 // Steps to leave out until caches, buckets and the allocator are warm: five, or as many as still leave
