@@ -48,6 +48,8 @@ class SyncBatchNormTest(RunTest):
         self.assertEqual(digests["all"], digests["four"])
         self.assertEqual(digests["one"], model_digest(self.folder / "none"))
         self.assertEqual(len(set(digests.values())), 3)
+        sent = {name: records(self.folder / name, "train")[-1]["bytes_sent"] for name in ("two", "none")}
+        self.assertGreater(sent["two"], sent["none"])
         result = run(command(self.folder / "two", 4, *OPTIONS, "--batch-size", "2", "--sync-batchnorm"))
         self.assertEqual(result.returncode, 3)
         self.assertIn("sync batchnorm was in groups of 2, is true", result.stderr)

@@ -32,6 +32,12 @@ while IFS=: read -r header include; do
   [[ -e $prefix/include/lockstep/$include ]] || fail "$header includes \"$include\", which is not installed"
 done < <(grep -rHo '^#include "[^"]*"' "$prefix/include/lockstep")
 
+# Our CUDA code is there for each generation of GPUs, and as PTX for those to come.
+library=$(find "$prefix" -name liblockstep_comm.a)
+for code in sm_80 sm_90 sm_100 compute_100; do
+  [[ -n ${TORCH_CUDA_ARCH_LIST-} ]] || grep -qaw "$code" "$library" || fail "liblockstep_comm.a has no code for $code"
+done
+
 # Installed programs start from their new place.
 for program in "$prefix"/bin/*; do
   [[ -e $program ]] || continue
