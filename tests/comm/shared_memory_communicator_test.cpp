@@ -244,7 +244,7 @@ TEST(SharedMemoryFaultTest, APeerThatHasDoneItsShareMayGoWhileOthersAreAwaited) 
         const WaitLimit limit(kTimeout, aborted);
         auto created = SharedMemory::create(base, SharedPeers::head_bytes(), kTimeout);
         ASSERT_TRUE(created.memory) << created.problem;
-        SharedPeers peers(std::move(created.memory), aborted);
+        SharedPeers peers(std::move(created.memory), {0, 1, 2}, 3, aborted);
         // Long enough for rank 0 to look around for who is gone, which it does when it has slept for a while.
         if (base.rank() == 1) std::this_thread::sleep_for(std::chrono::milliseconds(300));
         peers.announce(signature, -1, nullptr, 0);
