@@ -280,7 +280,6 @@ SessionEnd train(const TrainConfig& config, Communicator& communicator, const Co
   });
   TrainerParts parts{.config = config,
                      .communicator = shared,
-                     .batch_norm_group = nullptr,
                      .device = device,
                      .logical_ranks = *logical_ranks,
                      .data = {},

@@ -38,7 +38,7 @@ namespace lockstep {
 struct TrainerParts {
   TrainConfig config;
   CommunicatorPtr communicator;
-  CommunicatorPtr batch_norm_group;  // with --sync-batchnorm-group-size; null: there are none
+  CommunicatorPtr batch_norm_group = {};  // with --sync-batchnorm-group-size; null: there are none
   at::Device device = at::kCPU;
   LogicalRanks logical_ranks;
   TrainAndTest data;
