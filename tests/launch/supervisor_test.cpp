@@ -49,7 +49,8 @@ TEST(Supervisor, APauseDuringStartUpIsNotLost) {
   for (const int ranks : {1, 2}) {
     // The ranks take a second before they listen; the request comes before they have even started.
     Launched job(train(ranks), {{"FAKE_RANK", "sleep 1;await_pause paused;report 10 paused"}});
-    job.wait_for_file("run/.launch");
+    job.wait_for("the ranks' start",
+                 [&] { return std::filesystem::exists(job.folder() / "run" / ".launch"); });
     job.send(SIGTERM);
     EXPECT_EQ(job.wait(), 10);
   }
