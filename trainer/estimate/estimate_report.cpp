@@ -80,7 +80,7 @@ std::string estimate_text(const EstimateFacts& facts, const StepMemory& memory, 
       "   resident, with " + format_bytes(facts.host_overhead_bytes) +
       " for the program, LibTorch and the data" +
       (facts.host_kernels_per_sample > 0.0
-           ? " and " + format_bytes(facts.host_kernels_per_sample) + " a sample for its kernels"
+           ? ", and " + format_bytes(facts.host_kernels_per_sample) + " a sample for its kernels"
            : "") +
       " (measured); a checkpoint's copy, " + format_bytes(memory.checkpoint_copy()) +
       ", takes the activations' place" +
