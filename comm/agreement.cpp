@@ -60,6 +60,13 @@ std::string broadcast_text(const std::string& mine, int root, Communicator& comm
   return {static_cast<const char*>(text.const_data_ptr()), static_cast<std::size_t>(text.numel())};
 }
 
+std::vector<std::string> gather_texts(const std::string& mine, Communicator& communicator) {
+  std::vector<std::string> texts;
+  for (int rank = 0; rank < communicator.world_size(); ++rank)
+    texts.push_back(broadcast_text(mine, rank, communicator));
+  return texts;
+}
+
 std::string first_problem(const std::string& mine, Communicator& communicator) {
   const at::Tensor rank = at::full({1}, mine.empty() ? communicator.world_size() : communicator.rank(),
                                    at::TensorOptions().dtype(at::kInt));

@@ -23,4 +23,7 @@ std::string first_problem(const std::string& mine, Communicator& communicator);
 // The text of `root` on every rank; a collective.
 std::string broadcast_text(const std::string& mine, int root, Communicator& communicator);
 
+// Every rank's text, by rank; a collective.
+std::vector<std::string> gather_texts(const std::string& mine, Communicator& communicator);
+
 }  // namespace lockstep

@@ -165,8 +165,7 @@ struct Place {
 
 std::vector<Place> find_places(Communicator& parent, int color, const std::string& machine) {
   std::vector<Place> places;
-  for (int rank = 0; rank < parent.world_size(); ++rank) {
-    const std::string place = broadcast_text(std::to_string(color) + " " + machine, rank, parent);
+  for (const std::string& place : gather_texts(std::to_string(color) + " " + machine, parent)) {
     const std::size_t space = place.find(' ');
     places.push_back({std::stoi(place.substr(0, space)), place.substr(space + 1)});
   }

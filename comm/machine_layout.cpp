@@ -26,10 +26,7 @@ MachineLayout layout_of(const std::vector<std::string>& machines) {
 }
 
 MachineLayout find_layout(Communicator& communicator, const std::string& machine) {
-  std::vector<std::string> machines;
-  for (int rank = 0; rank < communicator.world_size(); ++rank)
-    machines.push_back(broadcast_text(machine, rank, communicator));
-  return layout_of(machines);
+  return layout_of(gather_texts(machine, communicator));
 }
 
 }  // namespace lockstep

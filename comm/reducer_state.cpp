@@ -81,7 +81,7 @@ void Reducer::State::on_gradient(std::size_t parameter) {
   if (!synchronize) return;
   if (!in_backward) {
     if (!expects_backward) {
-      throw std::runtime_error("rank " + std::to_string(communicator->named_rank(communicator->rank())) +
+      throw std::runtime_error(name_of_rank() +
                                ": backward() for the second time after one forward pass; each synchronised "
                                "backward pass needs a forward pass of its own, or no_sync()");
     }
@@ -192,7 +192,7 @@ void Reducer::State::guard_hook(std::size_t bucket, const std::function<void()>&
     const std::string reason =
         "the communication hook failed in bucket " + std::to_string(bucket) + ": " + error.what();
     communicator->abort(reason);
-    throw CommError("rank " + std::to_string(communicator->named_rank(communicator->rank())) + ": " + reason);
+    throw CommError(name_of_rank() + ": " + reason);
   }
 }
 
@@ -280,8 +280,7 @@ void Reducer::State::refuse_missing(const std::vector<std::size_t>& missing) con
   std::string list;
   for (const std::size_t parameter : missing) list += (list.empty() ? "" : ", ") + names[parameter];
   throw std::runtime_error(
-      "rank " + std::to_string(communicator->named_rank(communicator->rank())) +
-      ": the backward pass gave no gradient to " + list +
+      name_of_rank() + ": the backward pass gave no gradient to " + list +
       (absent_known
            ? ", as the first pass of a graph that was declared static did; leave static_graph out, and "
              "set find_unused_parameters"
@@ -311,8 +310,7 @@ void Reducer::State::check_nothing_under_way() {
     if (!active.work) continue;
     const std::string reason = "a backward pass failed in the middle of its reductions";
     communicator->abort(reason);
-    throw CommError("rank " + std::to_string(communicator->named_rank(communicator->rank())) + ": " + reason +
-                    "; the ranks cannot go on together");
+    throw CommError(name_of_rank() + ": " + reason + "; the ranks cannot go on together");
   }
 }
 

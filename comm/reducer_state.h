@@ -140,6 +140,10 @@ struct Reducer::State : std::enable_shared_from_this<Reducer::State>, ReadListen
   // of theirs.
   void check_nothing_under_way();
   [[noreturn]] void refuse_second_gradient(std::size_t parameter);
+  // Of this rank, in errors.
+  std::string name_of_rank() const {
+    return "rank " + std::to_string(communicator->named_rank(communicator->rank()));
+  }
   [[noreturn]] void refuse_missing(const std::vector<std::size_t>& missing) const;
 };
 

@@ -91,8 +91,7 @@ void RingEngine::shutdown() {
     return;
   }
   thread_.detach();
-  throw CommError("rank " + std::to_string(named_rank(rank_)) + ": leaving timed out after " + seconds() +
-                  " s: a peer is missing");
+  throw CommError(name() + ": leaving timed out after " + seconds() + " s: a peer is missing");
 }
 
 void RingEngine::abandon() {
@@ -121,18 +120,15 @@ WorkPtr RingEngine::submit(std::shared_ptr<RingWork> work) {
       return work;
     }
   }
-  work->finish(std::make_exception_ptr(CommError("rank " + std::to_string(named_rank(rank_)) + ": " +
-                                                 work->signature.describe() +
-                                                 " after the communicator was shut down")));
+  work->finish(std::make_exception_ptr(
+      CommError(name() + ": " + work->signature.describe() + " after the communicator was shut down")));
   return work;
 }
 
 void RingEngine::fail_from_now_on(const std::string& reason) {
   {
     const std::scoped_lock lock(mutex_);
-    if (!error_)
-      error_ =
-          std::make_exception_ptr(CommError("rank " + std::to_string(named_rank(rank_)) + ": " + reason));
+    if (!error_) error_ = std::make_exception_ptr(CommError(name() + ": " + reason));
     if (runner_ != nullptr) runner_->abort(reason);
     queue_changed_.notify_one();  // for the peers wait for a rank that may have nothing to do
   }

@@ -75,6 +75,7 @@ class RingEngine : public std::enable_shared_from_this<RingEngine> {
   std::exception_ptr end_error();
   void stop();
   std::string seconds() const;
+  std::string name() const { return "rank " + std::to_string(named_rank(rank_)); }  // of this rank, in errors
   bool wait_for_work();
   std::shared_ptr<RingWork> next_work();
   std::exception_ptr first_error();

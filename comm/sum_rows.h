@@ -12,9 +12,9 @@ namespace lockstep {
 void sum_rows(at::Tensor output, const at::Tensor& rows, ReductionOrder order);
 // The same by LibTorch's operators.
 void sum_rows_by_operators(at::Tensor output, const at::Tensor& rows, ReductionOrder order);
-// `output` (n), which may be one of them, becomes the sum of `rows` (L, n) in order kTree, on any device: on
-// a GPU by a kernel of ours (comm/tree_sum.h) where it has one for it, else with one operator for each level
-// of the tree. What the rows hold afterwards is undefined. They need not lie side by side.
+// `output` (n), which may be one of them, becomes the sum of `rows` (L, n) in order kTree, on any device: by
+// a kernel of ours (comm/tree_sum.h) where there is one, else with one operator for each level of the tree.
+// What the rows hold afterwards is undefined. They need not lie side by side.
 void sum_rows_in_tree(at::Tensor output, const at::Tensor& rows);
 
 // Throws std::invalid_argument, naming `collective`, unless `rows` is (K, n) with K >= 1 and `output` (n), of

@@ -233,9 +233,9 @@ void synchronize_batch_norm(Model& model, const TrainConfig& config, const Commu
                                 std::to_string(ranks) + " ranks are no whole number of such groups");
   }
   if (communicator->rank() != 0) return;
-  const std::string whose = size == 0 || size == ranks
-                                ? "all " + std::to_string(ranks) + " ranks"
-                                : std::to_string(ranks / size) + " groups of ranks, each for itself";
+  const std::int64_t groups = size == 0 ? 1 : ranks / size;
+  const std::string whose = groups == 1 ? "all " + std::to_string(ranks) + " ranks"
+                                        : std::to_string(groups) + " groups of ranks, each for itself";
   std::printf("lockstep: %lld batch norms use the batches of %s\n", static_cast<long long>(norms),
               whose.c_str());
 }

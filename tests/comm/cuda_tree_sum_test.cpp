@@ -5,6 +5,7 @@
 
 #include "comm/sum_rows.h"
 #include "comm/tree_sum.h"
+#include "tests/comm/tree_rows.h"
 
 namespace lockstep {
 namespace {
@@ -18,16 +19,6 @@ class CudaTreeSumTest : public ::testing::Test {
     ASSERT_TRUE(has_tree_sum(at::kFloat, 0)) << "this build has no code for this GPU";
     at::manual_seed(3);
   }
-
-  // Values of very different sizes; `apart` elements from row to row.
-  static at::Tensor draw(std::int64_t rows, std::int64_t apart, at::ScalarType dtype) {
-    return at::randn({rows, apart}).mul(at::randn({rows, apart}).exp()).to(dtype);
-  }
-  static at::Tensor cpu_sum(const at::Tensor& rows) {
-    at::Tensor sum = at::empty({rows.size(1)}, rows.options());
-    sum_rows(sum, rows.contiguous(), ReductionOrder::kTree);
-    return sum;
-  }
 };
 
 // Up to three rounds of eight rows; one element, a rest behind packs, and more than a grid.
@@ -36,14 +27,15 @@ TEST_F(CudaTreeSumTest, HasTheBitsOfTheCpu) {
     for (const std::int64_t count : {1, 2, 3, 7, 8, 9, 20, 70}) {
       for (const std::int64_t elements : {1, 1001, 1 << 20}) {
         if (count > 9 && elements > 1001) continue;
-        const at::Tensor rows = draw(count, elements, dtype);
+        const at::Tensor rows = testing::draw_rows(count, elements, dtype);
         const at::Tensor on_gpu = rows.to(at::kCUDA);
         at::Tensor sum = at::empty({elements}, on_gpu.options());
         sum_rows(sum, on_gpu, ReductionOrder::kTree);
-        ASSERT_TRUE(at::equal(sum.cpu(), cpu_sum(rows))) << count << " rows of " << elements << " " << dtype;
+        ASSERT_TRUE(at::equal(sum.cpu(), testing::cpu_tree_sum(rows)))
+            << count << " rows of " << elements << " " << dtype;
         ASSERT_TRUE(at::equal(on_gpu.cpu(), rows)) << "the rows are not what they were";
         sum_rows_in_tree(on_gpu[0], on_gpu);
-        ASSERT_TRUE(at::equal(on_gpu[0].cpu(), cpu_sum(rows)))
+        ASSERT_TRUE(at::equal(on_gpu[0].cpu(), testing::cpu_tree_sum(rows)))
             << count << " rows of " << elements << " in place";
       }
     }
@@ -52,12 +44,13 @@ TEST_F(CudaTreeSumTest, HasTheBitsOfTheCpu) {
 
 TEST_F(CudaTreeSumTest, RowsMayLieAnywhere) {
   for (const at::ScalarType dtype : kDtypes) {
-    const at::Tensor wide = draw(5, 1037, dtype);
+    const at::Tensor wide = testing::draw_rows(5, 1037, dtype);
     const at::Tensor on_gpu = wide.to(at::kCUDA);
     for (const std::int64_t begin : {0, 1, 16}) {  // at an odd address, and rows apart by no whole pack
       at::Tensor sum = at::empty({1000}, on_gpu.options());
       sum_rows(sum, on_gpu.narrow(1, begin, 1000), ReductionOrder::kTree);
-      EXPECT_TRUE(at::equal(sum.cpu(), cpu_sum(wide.narrow(1, begin, 1000)))) << dtype << " from " << begin;
+      EXPECT_TRUE(at::equal(sum.cpu(), testing::cpu_tree_sum(wide.narrow(1, begin, 1000))))
+          << dtype << " from " << begin;
     }
   }
 }
@@ -66,13 +59,13 @@ TEST_F(CudaTreeSumTest, SmallestNumbersAreNotFlushed) {
   const at::Tensor rows = at::full({3, 64}, 1e-40, at::TensorOptions().dtype(at::kFloat));
   at::Tensor sum = at::empty({64}, at::TensorOptions().dtype(at::kFloat).device(at::kCUDA));
   sum_rows(sum, rows.to(at::kCUDA), ReductionOrder::kTree);
-  EXPECT_TRUE(at::equal(sum.cpu(), cpu_sum(rows)));
+  EXPECT_TRUE(at::equal(sum.cpu(), testing::cpu_tree_sum(rows)));
   EXPECT_TRUE(sum.gt(0).all().item<bool>());
 }
 
 TEST_F(CudaTreeSumTest, OperatorsDoTheSame) {
   for (const at::ScalarType dtype : kDtypes) {
-    const at::Tensor rows = draw(7, 4099, dtype).to(at::kCUDA);
+    const at::Tensor rows = testing::draw_rows(7, 4099, dtype).to(at::kCUDA);
     at::Tensor by_kernel = at::empty({4099}, rows.options());
     at::Tensor by_operators = at::empty({4099}, rows.options());
     sum_rows(by_kernel, rows, ReductionOrder::kTree);

@@ -3,30 +3,22 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include <vector>
-
-#include "comm/fold.h"
 #include "comm/sum_rows.h"
 #include "comm/tree_sum_kernel.h"
+#include "tests/comm/tree_rows.h"
 
 namespace lockstep {
 namespace {
 
 constexpr std::int64_t kApart = 1040;  // of rows, in elements: a multiple of every pack
 
-// Values of very different sizes, so that the order shows in the last bits.
 at::Tensor draw(int rows, at::ScalarType dtype) {
   at::manual_seed(3);
-  return at::randn({rows, kApart}).mul(at::randn({rows, kApart}).exp()).to(dtype);
+  return testing::draw_rows(rows, kApart, dtype);
 }
 
 at::Tensor cpu_tree(const at::Tensor& rows, std::int64_t elements) {
-  at::Tensor sum = at::empty({elements}, rows.options());
-  std::vector<const void*> inputs;
-  for (std::int64_t row = 0; row < rows.size(0); ++row) inputs.push_back(rows[row].const_data_ptr());
-  void* const into = sum.mutable_data_ptr();
-  fold_inputs({&into, 1}, inputs, 0, elements, {.dtype = rows.scalar_type(), .order = ReductionOrder::kTree});
-  return sum;
+  return testing::cpu_tree_sum(rows.narrow(1, 0, elements));
 }
 
 template <int kLanes, typename T>
