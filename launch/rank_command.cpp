@@ -84,22 +84,12 @@ void open_stderr(Stream& stream) {
   stream.write_end = ends[1];
 }
 
-void write_all(int fd, std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t written = write(fd, text.data(), text.size());
-    if (written < 0 && errno != EINTR) {
-      return;  // nobody listens any more
-    }
-    text.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(written, 0)));
-  }
-}
-
 // Passes on what can be read without waiting. Returns false at the stream's end.
 bool pass_on(Stream& stream) {
   std::array<char, 1 << 16> bytes{};
   const ssize_t count = read(stream.read_end, bytes.data(), bytes.size());
   if (count > 0) {
-    write_all(stream.target, stream.labeller.feed({bytes.data(), static_cast<std::size_t>(count)}));
+    write_lines(stream.target, stream.labeller.feed({bytes.data(), static_cast<std::size_t>(count)}));
     return true;
   }
   return count < 0 && errno == EINTR;  // a terminal's end is EIO
@@ -112,7 +102,7 @@ void finish(Stream& stream) {
   fcntl(stream.read_end, F_SETFL, O_NONBLOCK);  // a grandchild may hold it open: take what there is
   while (pass_on(stream)) {
   }
-  write_all(stream.target, stream.labeller.finish());
+  write_lines(stream.target, stream.labeller.finish());
   close(stream.read_end);
   stream.read_end = -1;
 }
@@ -139,7 +129,7 @@ void finish(Stream& stream) {
   execv(argv[0], argv.data());
   const std::string message =
       "lockstep: error: " + command.front() + " cannot be started (" + std::strerror(errno) + ")\n";
-  write_all(STDERR_FILENO, message);
+  write_lines(STDERR_FILENO, message);
   _exit(127);
 }
 

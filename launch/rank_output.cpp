@@ -1,8 +1,27 @@
 #include "launch/rank_output.h"
 
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
 #include <utility>
 
 namespace lockstep {
+namespace {
+
+// How many bytes of `lines` go into one write.
+std::size_t next_piece(std::string_view lines) {
+  if (lines.size() <= kTerminalPiece) {
+    return lines.size();
+  }
+  std::size_t line_break = lines.rfind('\n', kTerminalPiece - 1);
+  if (line_break == std::string_view::npos) {
+    line_break = lines.find('\n');
+  }
+  return line_break == std::string_view::npos ? lines.size() : line_break + 1;
+}
+
+}  // namespace
 
 LineLabeller::LineLabeller(std::string label) : label_(std::move(label)) {}
 
@@ -40,6 +59,19 @@ std::string LineLabeller::finish() {
     end_line(lines);
   }
   return lines;
+}
+
+void write_lines(int fd, std::string_view lines) {
+  std::size_t piece = next_piece(lines);
+  while (piece > 0) {
+    const ssize_t written = write(fd, lines.data(), piece);
+    if (written < 0 && errno != EINTR) {
+      return;
+    }
+    const auto passed = static_cast<std::size_t>(std::max<ssize_t>(written, 0));
+    lines.remove_prefix(passed);
+    piece = passed < piece ? piece - passed : next_piece(lines);
+  }
 }
 
 }  // namespace lockstep

@@ -29,4 +29,11 @@ class LineLabeller {
   bool after_carriage_return_ = false;
 };
 
+// Writes `lines` to `fd` as whole lines, as many at a time as a terminal passes on in one piece: what reads
+// the other end (mpirun, whose ranks write to pseudo-terminals) sees no part of a line. A longer line, and
+// what follows the last line break, go by themselves. Stops in silence where nobody listens any more.
+void write_lines(int fd, std::string_view lines);
+// Linux' tty_write() takes this many bytes of a write at a time, and the reader may come between.
+inline constexpr std::size_t kTerminalPiece = 2048;  // bytes
+
 }  // namespace lockstep

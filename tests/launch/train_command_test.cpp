@@ -181,16 +181,20 @@ TEST(TrainCommand, Rank0PassesUntouchedAndOthersAreLabelled) {
 
 // Up to the 4 KiB that mpirun reads at a time (docs/launch.md).
 TEST(TrainCommand, LinesOfManyRanksAreNotTorn) {
-  std::string script;
+  const std::string line = std::string(100, 'x') + "\\n";
+  std::string one_by_one;          // rank 0's: its writes are its own
+  std::string at_once = "print ";  // with their labels, more than kTerminalPiece
   for (int i = 0; i < 20; ++i) {
-    script += "print " + std::string(100, 'x') + "\\n;";
+    one_by_one += "print " + line + ";";
+    at_once += line;
   }
-  Launched job(with_ranks(4), {{"FAKE_RANK", script + "report 0"}});
+  Launched job(with_ranks(4),
+               {{"FAKE_RANK_0", one_by_one + "report 0"}, {"FAKE_RANK", at_once + ";report 0"}});
   EXPECT_EQ(job.wait(), 0);
   const auto lines = sorted_lines(job.output());
   EXPECT_EQ(lines.size(), 80u);
-  for (const std::string& line : lines) {
-    EXPECT_EQ(line.substr(line.find(']') == std::string::npos ? 0 : 9), std::string(100, 'x'));
+  for (const std::string& printed : lines) {
+    EXPECT_EQ(printed.substr(printed.find(']') == std::string::npos ? 0 : 9), std::string(100, 'x'));
   }
 }
 
