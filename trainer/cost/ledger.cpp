@@ -19,7 +19,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr std::size_t kLongestLine = 4096;
-constexpr std::uintmax_t kLargestFile = std::uintmax_t{1} << 30;
+constexpr std::uintmax_t kLargestLedger = std::uintmax_t{1} << 30;
 
 template <typename Number>
 Number number_in(const Json& line, const char* key, Number smallest) {
@@ -130,7 +130,7 @@ std::vector<LedgerRecord> read_ledger(const std::filesystem::path& file) {
   if (!std::filesystem::exists(file, error) && !error) return {};
   const std::uintmax_t bytes = error ? 0 : std::filesystem::file_size(file, error);
   if (error) throw DataError(file.string() + ": cannot be read (" + error.message() + ")");
-  if (bytes > kLargestFile) throw DataError(file.string() + ": is larger than 1 GiB, which no ledger is");
+  if (bytes > kLargestLedger) throw DataError(file.string() + ": is larger than 1 GiB, which no ledger is");
   std::ifstream input(file, std::ios::binary);
   if (!input) throw DataError(file.string() + ": cannot be opened (" + std::strerror(errno) + ")");
   std::map<int, LedgerRecord> last_records;

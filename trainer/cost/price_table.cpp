@@ -20,7 +20,7 @@
 namespace lockstep {
 namespace {
 
-constexpr std::uintmax_t kLargestFile = 64 << 20;
+constexpr std::uintmax_t kLargestTable = 64 << 20;
 constexpr std::size_t kNamesShown = 6;
 
 std::string date_of(const std::filesystem::path& file) {
@@ -93,7 +93,7 @@ std::vector<PriceRow> read_price_table(const std::filesystem::path& file) {
   std::error_code error;
   const std::uintmax_t bytes = std::filesystem::file_size(file, error);
   if (error) throw DataError("price table " + file.string() + " cannot be read (" + error.message() + ")");
-  if (bytes > kLargestFile) throw DataError("price table " + file.string() + " is larger than 64 MiB");
+  if (bytes > kLargestTable) throw DataError("price table " + file.string() + " is larger than 64 MiB");
   std::ifstream input(file, std::ios::binary);
   PriceFile content{file.string(), date_of(file), std::string(bytes, '\0')};
   if (!input.read(content.text.data(), static_cast<std::streamsize>(bytes)))
