@@ -50,10 +50,10 @@ TEST(Command, FilesAreCheckedHere) {
 }
 
 TEST(Command, ReportDrawsARunAndNamesWhatIsDamaged) {
-  const testing::TemporaryFolder folder;
+  const TemporaryFolder folder;
   const std::string start =
       R"({"kind":"start","attempt":1,"time_unix_s":1,"world_size":1,"model":"mlp","step":0})";
-  testing::write_text(folder.path() / "metrics.jsonl", start + "\nnonsense\n");
+  write_text(folder.path() / "metrics.jsonl", start + "\nnonsense\n");
   CaptureStdout();
   CaptureStderr();
   EXPECT_EQ(run_lockstep({"report", folder.path().string()}), 0);
@@ -61,7 +61,7 @@ TEST(Command, ReportDrawsARunAndNamesWhatIsDamaged) {
   EXPECT_EQ(GetCapturedStdout(), file + "\n");
   EXPECT_THAT(GetCapturedStderr(),
               ::testing::MatchesRegex("lockstep: warning: .*metrics.jsonl, line 2: [^\n]*\n"));
-  EXPECT_THAT(testing::read_text(file), HasSubstr("lockstep report " + folder.path().string()));
+  EXPECT_THAT(read_text(file), HasSubstr("lockstep report " + folder.path().string()));
 }
 
 TEST(Command, VersionIsTheProjects) {

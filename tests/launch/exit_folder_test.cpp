@@ -5,7 +5,7 @@
 #include <chrono>
 
 #include "sampler/data_error.h"
-#include "tests/trainer/run_dir/temporary_folder.h"
+#include "tests/temporary_folder.h"
 
 namespace lockstep {
 namespace {

@@ -37,7 +37,7 @@ class Cifar10 : public ::testing::Test {
     const auto file = write("data_batch_1.bin", bytes);
     expect_error<DataError>([&] { Cifar10Dataset("set", {file}); }, parts);
   }
-  testing::TemporaryFolder folder_;
+  TemporaryFolder folder_;
 };
 
 TEST_F(Cifar10, NormalisesEachChannelWithTheBitsOfPython) {

@@ -33,7 +33,7 @@ class Datasets : public ::testing::Test {
  protected:
   void SetUp() override { setenv("LOCKSTEP_DATA", folder_.path().c_str(), 1); }
   void TearDown() override { unsetenv("LOCKSTEP_DATA"); }
-  testing::TemporaryFolder folder_;
+  TemporaryFolder folder_;
 };
 
 TEST_F(Datasets, LooksAKnownNameUpInTheEnvironmentsFolderFirst) {
@@ -92,7 +92,7 @@ TEST_F(Datasets, OpensCifar10ByItsNameOrItsFolder) {
 
 TEST_F(Datasets, OpensTokens) {
   const auto file = folder_.path() / "a.txt";
-  testing::write_text(file, std::string(1000, 'a'));
+  write_text(file, std::string(1000, 'a'));
   const TrainAndTest text = open_dataset("text:" + file.string(), {.sequence_length = 10});
   EXPECT_EQ(text.train->description(), "a.txt train (89 samples of 10 tokens)");  // (900 - 1) / 10
   EXPECT_EQ(text.test->size(), 9);                                                // (100 - 1) / 10

@@ -112,7 +112,7 @@ class IdxFolder : public ::testing::Test {
   void expect_bad(const std::vector<std::string>& parts) {
     expect_error<DataError>([&] { open_idx_folder("set", folder_.path()); }, parts);
   }
-  testing::TemporaryFolder folder_;
+  TemporaryFolder folder_;
 };
 
 TEST_F(IdxFolder, TakesClassesAndNormalisationFromTheTrainingSplit) {

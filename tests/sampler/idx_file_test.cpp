@@ -32,7 +32,7 @@ class IdxFile : public ::testing::Test {
     expect_error<DataError>([&] { read_idx_images(file); }, all);
   }
 
-  testing::TemporaryFolder folder_;
+  TemporaryFolder folder_;
   const Bytes pixels_ = {0, 1, 2, 3, 4, 5, 250, 251, 252, 253, 254, 255};
   const Bytes images_ = idx_images(2, 2, 3, pixels_);
 };

@@ -35,7 +35,7 @@ class TokenFilesTest : public ::testing::Test {
     all.insert(all.end(), parts.begin(), parts.end());
     expect_error<DataError>([&] { TokenFiles({file}, TokenFileKind::kTokens); }, all);
   }
-  testing::TemporaryFolder folder_;
+  TemporaryFolder folder_;
 };
 
 TEST_F(TokenFilesTest, ReadsEveryFormat) {

@@ -13,7 +13,6 @@ using testing::expect_error;
 using testing::little_endian;
 using testing::llmc_file;
 using testing::write_file;
-using testing::write_text;
 
 std::int64_t first_token(const Dataset& dataset) {
   return dataset.get_batch(std::vector<std::int64_t>{0}).data.const_data_ptr<std::int64_t>()[0];
@@ -24,7 +23,7 @@ class TokenSets : public ::testing::Test {
   TrainAndTest open(TokenFileKind kind, std::int64_t sequence_length) {
     return open_token_files(folder_.path(), kind, {.sequence_length = sequence_length});
   }
-  testing::TemporaryFolder folder_;
+  TemporaryFolder folder_;
 };
 
 TEST_F(TokenSets, TheLastTenthIsForTesting) {

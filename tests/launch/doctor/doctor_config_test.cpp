@@ -13,9 +13,9 @@ namespace {
 TEST(DoctorConfig, HostsComeFromEither) {
   EXPECT_TRUE(parse_doctor_command({}).hosts.empty());
   EXPECT_EQ(parse_doctor_command({"--host", "b,a,b"}).hosts, (std::vector<std::string>{"b", "a"}));
-  testing::TemporaryFolder folder;
+  TemporaryFolder folder;
   const std::string file = (folder.path() / "hosts").string();
-  testing::write_text(file, "node1 slots=8\nnode2 # spare\n");
+  write_text(file, "node1 slots=8\nnode2 # spare\n");
   EXPECT_EQ(parse_doctor_command({"--hostfile", file, "--json"}).hosts,
             (std::vector<std::string>{"node1", "node2"}));
   EXPECT_TRUE(parse_doctor_command({"--hostfile", file, "--json"}).json);
@@ -33,9 +33,9 @@ TEST(DoctorConfig, RefusesWhatMakesNoSense) {
                                                     {"here"}})
     EXPECT_THROW(parse_doctor_command(arguments), std::invalid_argument) << arguments.back();
   EXPECT_THROW(parse_doctor_command({"--hostfile", "/no/such/file"}), DataError);
-  testing::TemporaryFolder folder;
+  TemporaryFolder folder;
   const std::string file = (folder.path() / "hosts").string();
-  testing::write_text(file, "node1\n--evil\n");
+  write_text(file, "node1\n--evil\n");
   EXPECT_THROW(parse_doctor_command({"--hostfile", file}), DataError);
 }
 

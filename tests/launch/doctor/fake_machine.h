@@ -19,14 +19,14 @@ class FakeMachine {
   }
   FakeMachine& write(const std::string& name, const std::string& text) {
     std::filesystem::create_directories((folder_.path() / name).parent_path());
-    testing::write_text(folder_.path() / name, text);
+    write_text(folder_.path() / name, text);
     return *this;
   }
   ProbeSource& source() { return source_; }
   const std::filesystem::path& folder() const { return folder_.path(); }
 
  private:
-  testing::TemporaryFolder folder_;
+  TemporaryFolder folder_;
   ProbeSource source_;
 };
 

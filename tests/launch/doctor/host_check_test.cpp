@@ -94,18 +94,17 @@ TEST(ReasonIn, IsTheFirstLineThatSaysSomething) {
 
 // In mpirun's place a script that says what an agent or a failing ssh would.
 TEST(AskHosts, WhatGoesWrongOnOneIsThatOnesProblem) {
-  testing::TemporaryFolder folder;
+  TemporaryFolder folder;
   const auto mpirun = folder.path() / "mpirun";
-  testing::write_text(
-      mpirun,
-      "#!/bin/sh\n"
-      "while [ \"$1\" != --host ]; do shift; done\n"
-      "case $2 in\n"
-      "  refused) echo 'ssh: connect to host refused port 22: Connection refused' >&2; exit 1;;\n"
-      "  damaged) echo '@lockstep-doctor {\"version\"'; read x;;\n"
-      "  silent) read x;;\n"
-      "  mute) exit 0;;\n"
-      "esac\n");
+  write_text(mpirun,
+             "#!/bin/sh\n"
+             "while [ \"$1\" != --host ]; do shift; done\n"
+             "case $2 in\n"
+             "  refused) echo 'ssh: connect to host refused port 22: Connection refused' >&2; exit 1;;\n"
+             "  damaged) echo '@lockstep-doctor {\"version\"'; read x;;\n"
+             "  silent) read x;;\n"
+             "  mute) exit 0;;\n"
+             "esac\n");
   chmod(mpirun.c_str(), 0755);
   const auto results = ask_hosts({"refused", "damaged", "silent", "mute"}, mpirun, std::chrono::seconds(5));
   ASSERT_EQ(results.size(), 4u);

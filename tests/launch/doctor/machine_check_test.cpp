@@ -44,9 +44,8 @@ TEST(MachineCheck, AGpuHasMoreToLookAt) {
 }
 
 TEST(MachineCheck, AnotherNcclOnTheLibraryPathIsTheOneThatCounts) {
-  testing::TemporaryFolder folder;
-  testing::write_text(folder.path() / std::filesystem::path(build_facts().nccl_library).filename(),
-                      "no library");
+  TemporaryFolder folder;
+  write_text(folder.path() / std::filesystem::path(build_facts().nccl_library).filename(), "no library");
   FakeMachine machine({}, {{"LD_LIBRARY_PATH", "/no/such/folder:" + folder.path().string()}});
   const auto check = check_machine(machine.source(), std::nullopt, build_facts());
   EXPECT_EQ(check.nccl, 0);

@@ -20,16 +20,16 @@ TEST(OpenMpiProbe, WantsTheVersionThatTheLauncherIsMadeFor) {
 }
 
 TEST(OpenMpiProbe, RunsTheFirstOnThePath) {
-  testing::TemporaryFolder folder;
+  TemporaryFolder folder;
   EXPECT_THAT(shown(probe_open_mpi(folder.path().string())), HasSubstr("failure: mpirun is not on the PATH"));
   const auto program = folder.path() / "mpirun";
-  testing::write_text(program, "#!/bin/sh\n[ \"$1\" = --version ] && echo 'mpirun (Open MPI) 4.1.4'\n");
+  write_text(program, "#!/bin/sh\n[ \"$1\" = --version ] && echo 'mpirun (Open MPI) 4.1.4'\n");
   chmod(program.c_str(), 0755);
   EXPECT_EQ(shown(probe_open_mpi(folder.path().string())), "ok: 4.1.4 (" + program.string() + ")");
 }
 
 TEST(DiskProbe, WritesWhereTheRunFolderWouldBeAndLeavesNothing) {
-  testing::TemporaryFolder folder;
+  TemporaryFolder folder;
   const DiskTrial trial = try_disk(folder.path() / "runs" / "one");
   EXPECT_EQ(trial.problem, "");
   EXPECT_EQ(trial.folder, folder.path());

@@ -23,9 +23,9 @@ class BudgetGateTest : public ::testing::Test {
     record.running_s = hours * 3600.0;
     record.price_per_gpu_hour = 2.0;
     record.reason = "paused";
-    testing::write_text(folder_.path() / "ledger.jsonl", to_line(record) + "\n");
+    write_text(folder_.path() / "ledger.jsonl", to_line(record) + "\n");
   }
-  testing::TemporaryFolder folder_;
+  TemporaryFolder folder_;
   TrainConfig config_;
 };
 
@@ -65,7 +65,7 @@ TEST_F(BudgetGateTest, CountsHowLongTheLastStartTook) {
   record.reason = "paused";
   for (const double start_s : {1799.0, 1801.0}) {  // half an hour is a dollar
     record.parts[RunPart::kStartUp] = start_s;
-    testing::write_text(folder_.path() / "ledger.jsonl", to_line(record) + "\n");
+    write_text(folder_.path() / "ledger.jsonl", to_line(record) + "\n");
     EXPECT_EQ(ask().has_value(), start_s > 1800.0) << start_s;
   }
 }
@@ -79,11 +79,11 @@ TEST_F(BudgetGateTest, RefusesAFirstGranuleThatIsTooDear) {
 TEST_F(BudgetGateTest, GoesByWhatTheLastAttemptMeasured) {
   spend(10.0);
   const auto left = [&](const std::string& remaining_s, const std::string& more = "") {
-    testing::write_text(folder_.path() / "metrics.jsonl",
-                        R"({"kind":"start","attempt":1,"world_size":2,"max_epochs":1,"max_steps":-1})"
-                        "\n"
-                        R"({"kind":"train","attempt":1,"step":9,"remaining_s":)" +
-                            remaining_s + "}\n" + more);
+    write_text(folder_.path() / "metrics.jsonl",
+               R"({"kind":"start","attempt":1,"world_size":2,"max_epochs":1,"max_steps":-1})"
+               "\n"
+               R"({"kind":"train","attempt":1,"step":9,"remaining_s":)" +
+                   remaining_s + "}\n" + more);
     return ask(2);
   };
   EXPECT_FALSE(left("53999").has_value());  // 15 h x 2 GPUs x $2 + $20 = $80

@@ -11,7 +11,7 @@ namespace lockstep {
 namespace {
 
 TEST(CostConfig, TakesFoldersAndFlags) {
-  const testing::TemporaryFolder folder;
+  const TemporaryFolder folder;
   const CostConfig config = parse_cost_command({folder.path().string(), folder.path().string(), "--json"});
   EXPECT_EQ(config.run_dirs.size(), 2u);
   EXPECT_TRUE(config.json);

@@ -43,7 +43,7 @@ TEST(Utilization, IsThatOfThisProcess) {
 }
 
 TEST(IdleAction, RunsACommand) {
-  const testing::TemporaryFolder folder;
+  const TemporaryFolder folder;
   const auto file = folder.path() / "idle";
   EXPECT_THROW(check_idle_action("'open"), std::invalid_argument);
   EXPECT_NO_THROW(check_idle_action("touch " + file.string()));

@@ -36,8 +36,8 @@ class MeasuredRunTest : public ::testing::Test {
     record.parts[RunPart::kCompute] = 17.0;
     record.parts[RunPart::kData] = 1.0;
     record.parts[RunPart::kExposedCommunication] = 2.0;
-    testing::write_text(run_dir.ledger_file(), to_line(record) + "\n");
-    testing::write_text(
+    write_text(run_dir.ledger_file(), to_line(record) + "\n");
+    write_text(
         run_dir.metrics_file(),
         R"({"kind":"start","attempt":1,"world_size":2,"logical_world_size":2,"train_samples":1000,"max_epochs":2,"max_steps":-1})"
         "\n"
@@ -52,7 +52,7 @@ class MeasuredRunTest : public ::testing::Test {
   }
   std::optional<MeasuredRun> measure(int gpus = 2) { return measured_run(folder_.path(), config_, gpus); }
 
-  testing::TemporaryFolder folder_;
+  TemporaryFolder folder_;
   TrainConfig config_;
   TrainConfig measured_;
 };
@@ -88,7 +88,7 @@ TEST_F(MeasuredRunTest, OtherOptionsSayNothing) {
   config_.model = "mlp";
   EXPECT_FALSE(measure().has_value());
   config_ = same;
-  testing::write_text(folder_.path() / "config.toml", "no such thing");
+  write_text(folder_.path() / "config.toml", "no such thing");
   EXPECT_FALSE(measure().has_value());
 }
 

@@ -37,7 +37,7 @@ class RunBillTest : public ::testing::Test {
   }
   LedgerRecord last_record() { return read_ledger(run_dir_.ledger_file()).back(); }
 
-  testing::TemporaryFolder folder_;
+  TemporaryFolder folder_;
   const RunDir run_dir_{folder_.path()};
   TrainConfig config_;
   RunSize size_;

@@ -34,7 +34,7 @@ class RunCostsTest : public ::testing::Test {
     std::filesystem::create_directory(dir);
     std::string text;
     for (const LedgerRecord& record : records) text += to_line(record) + "\n";
-    testing::write_text(dir / "ledger.jsonl", text);
+    write_text(dir / "ledger.jsonl", text);
     return dir.string();
   }
   nlohmann::json costs(const std::vector<std::string>& arguments) {
@@ -46,7 +46,7 @@ class RunCostsTest : public ::testing::Test {
     }
     return {};
   }
-  testing::TemporaryFolder folder_;
+  TemporaryFolder folder_;
 };
 
 // 1000 s, paused for 500 s, 3000 s more of which a kill cut off the first 1000.
@@ -80,11 +80,11 @@ TEST_F(RunCostsTest, SaysWhatARunCostAndWouldHaveCost) {
 
 TEST_F(RunCostsTest, SaysWhatACheckpointIntervalIsWorth) {
   const std::string dir = run("a", {record(1, 0, 3600, "finished")});
-  testing::write_text(std::filesystem::path(dir) / "metrics.jsonl",
-                      R"({"kind":"event","event":"checkpoint","step":5,"save_time_s":2.0})"
-                      "\n"
-                      R"({"kind":"event","event":"checkpoint","step":9,"save_time_s":4.0})"
-                      "\n");
+  write_text(std::filesystem::path(dir) / "metrics.jsonl",
+             R"({"kind":"event","event":"checkpoint","step":5,"save_time_s":2.0})"
+             "\n"
+             R"({"kind":"event","event":"checkpoint","step":9,"save_time_s":4.0})"
+             "\n");
   const auto interval = section(costs({dir, "--mean-time-between-failures", "6"}), "checkpoint_interval");
   EXPECT_DOUBLE_EQ(interval.at("save_s"), 3.0);
   EXPECT_DOUBLE_EQ(interval.at("young_s"), 360.0);  // sqrt(2 x 3 x 21,600)

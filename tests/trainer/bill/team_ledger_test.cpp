@@ -17,7 +17,7 @@ constexpr double kDecember = 1765411200.0;  // 2025-12-11
 
 class TeamLedgerTest : public ::testing::Test {
  protected:
-  testing::TemporaryFolder folder_;
+  TemporaryFolder folder_;
   const std::filesystem::path file_ = folder_.path() / "team.jsonl";
 };
 
@@ -64,11 +64,11 @@ TEST_F(TeamLedgerTest, LosesNothingWhereManyWrite) {
 
 TEST_F(TeamLedgerTest, NamesALineThatCannotBeUsed) {
   TeamLedger(file_, "/runs/a", 1, "USD").exchange(1.0, kNovember);
-  const std::string good = testing::read_text(file_);
+  const std::string good = read_text(file_);
   for (const std::string bad : {"nonsense\n", "{}\n", "\n",
                                 "{\"month\":\"2025-11\",\"run\":\"a\",\"attempt\":1,\"amount\":-1,"
                                 "\"currency\":\"USD\"}\n"}) {
-    testing::write_text(file_, good + bad);
+    write_text(file_, good + bad);
     try {
       TeamLedger::spent(file_, "USD", kNovember);
       ADD_FAILURE() << "accepted: " << bad;

@@ -16,7 +16,7 @@
 #include <thread>
 
 #include "sampler/data_error.h"
-#include "tests/trainer/run_dir/temporary_folder.h"
+#include "tests/temporary_folder.h"
 #include "trainer/checkpoint/durable_file.h"
 #include "trainer/checkpoint/sha256.h"
 

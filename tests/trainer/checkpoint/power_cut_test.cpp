@@ -22,7 +22,7 @@
 #include <vector>
 
 #include "sampler/data_error.h"
-#include "tests/trainer/run_dir/temporary_folder.h"
+#include "tests/temporary_folder.h"
 #include "trainer/checkpoint/checkpoint_manager.h"
 
 namespace {

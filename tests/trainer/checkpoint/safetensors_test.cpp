@@ -9,8 +9,8 @@
 
 #include "sampler/data_error.h"
 #include "tests/reference/reference_file.h"
+#include "tests/temporary_folder.h"
 #include "tests/trainer/checkpoint/checkpoint_content.h"
-#include "tests/trainer/run_dir/temporary_folder.h"
 
 namespace lockstep {
 namespace {

@@ -81,7 +81,7 @@ TEST(CompareHashes, RefusesOtherRanksAndParameters) {
 }
 
 TEST(ReadHashes, ReadsLinesAndNamesWhatIsNone) {
-  const testing::TemporaryFolder folder;
+  const TemporaryFolder folder;
   const auto file = folder.path() / "hashes.jsonl";
   const std::string line = R"({"step":4,"inputs":["a","b"],"gradients":{"z":["c","d"],"y":["e","f"]},)"
                            R"("reduced":{"z":"g","y":"h"},"weights":{"z":"i","y":"j"}})";

@@ -31,7 +31,7 @@ class StepLossesTest : public ::testing::Test {
     }
     return "accepted";
   }
-  testing::TemporaryFolder folder_;
+  TemporaryFolder folder_;
 };
 
 TEST_F(StepLossesTest, ReadsALogOfPython) {

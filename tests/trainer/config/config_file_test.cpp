@@ -8,8 +8,8 @@
 #include <random>
 
 #include "sampler/data_error.h"
+#include "tests/temporary_folder.h"
 #include "tests/trainer/config/refusal.h"
-#include "tests/trainer/run_dir/temporary_folder.h"
 #include "trainer/config/train_options.h"
 
 namespace lockstep {

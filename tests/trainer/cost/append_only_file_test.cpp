@@ -11,12 +11,9 @@
 namespace lockstep {
 namespace {
 
-using testing::read_text;
-using testing::write_text;
-
 class AppendOnlyFileTest : public ::testing::Test {
  protected:
-  testing::TemporaryFolder folder_;
+  TemporaryFolder folder_;
   const std::filesystem::path file_ = folder_.path() / "lines";
 };
 

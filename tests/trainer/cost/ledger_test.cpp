@@ -8,8 +8,6 @@
 namespace lockstep {
 namespace {
 
-using testing::write_text;
-
 std::string line(int attempt, double running_s, int gpus = 1, double price = 1.0,
                  const std::string& currency = "USD", bool closed = false) {
   return R"({"attempt":)" + std::to_string(attempt) + R"(,"start_unix_s":1700000000.5,"running_s":)" +
@@ -24,7 +22,7 @@ class LedgerTest : public ::testing::Test {
     write_text(file_, text);
     return read_ledger(file_);
   }
-  testing::TemporaryFolder folder_;
+  TemporaryFolder folder_;
   const std::filesystem::path file_ = folder_.path() / "ledger.jsonl";
 };
 

@@ -14,7 +14,6 @@ namespace lockstep {
 namespace {
 
 using namespace std::chrono_literals;
-using testing::write_text;
 
 class LedgerWriterTest : public ::testing::Test {
  protected:
@@ -30,7 +29,7 @@ class LedgerWriterTest : public ::testing::Test {
   }
   LedgerRecord last() { return read_ledger(file_).back(); }
 
-  testing::TemporaryFolder folder_;
+  TemporaryFolder folder_;
   const std::filesystem::path file_ = folder_.path() / "ledger.jsonl";
   // The heartbeat's thread reads it too.
   std::atomic<double> now_s_ = 50.0;
@@ -84,7 +83,7 @@ TEST_F(LedgerWriterTest, LeavesTheAttemptOpenUnlessItIsClosed) {
 
 TEST_F(LedgerWriterTest, GoesOnAfterATornLine) {
   writer(1).close("finished");
-  const std::string whole = testing::read_text(file_);
+  const std::string whole = read_text(file_);
   write_text(file_, whole + whole.substr(0, 30));
   writer(2).close("finished");
   EXPECT_EQ(read_ledger(file_).size(), 2u);
@@ -113,7 +112,7 @@ TEST_F(LedgerWriterTest, TheLauncherBillsUpToItsEnd) {
   }
   write_text(file_, text);
   extend_last_attempt(file_, "another", 60.0);
-  EXPECT_EQ(testing::read_text(file_), text);
+  EXPECT_EQ(read_text(file_), text);
   extend_last_attempt(file_, "launch", 60.0);
   const auto records = read_ledger(file_);
   EXPECT_DOUBLE_EQ(records[0].running_s, 20.0);

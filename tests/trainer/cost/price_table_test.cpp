@@ -17,11 +17,11 @@ constexpr const char* kHeader =
 class PriceTableTest : public ::testing::Test {
  protected:
   std::vector<PriceRow> csv(const std::string& rows) {
-    testing::write_text(csv_, kHeader + rows);
+    write_text(csv_, kHeader + rows);
     return read_price_table(csv_);
   }
   std::vector<PriceRow> toml(const std::string& text) {
-    testing::write_text(toml_, text);
+    write_text(toml_, text);
     return read_price_table(toml_);
   }
   template <class Error, class Action>
@@ -35,7 +35,7 @@ class PriceTableTest : public ::testing::Test {
     ADD_FAILURE() << "nothing was refused";
     return {};
   }
-  testing::TemporaryFolder folder_;
+  TemporaryFolder folder_;
   const std::filesystem::path csv_ = folder_.path() / "catalog.csv";
   const std::filesystem::path toml_ = folder_.path() / "prices.toml";
 };
@@ -100,7 +100,7 @@ TEST_F(PriceTableTest, NamesTheLineOfABrokenRow) {
     EXPECT_THAT(message, HasSubstr(csv_.string() + ": line 7 cannot be used: "));
     EXPECT_THAT(message, HasSubstr(reason));
   }
-  testing::write_text(csv_, "Name,Price\nA100,1\n");
+  write_text(csv_, "Name,Price\nA100,1\n");
   EXPECT_THAT(message_of<DataError>([&] { read_price_table(csv_); }), HasSubstr("no column AcceleratorName"));
   EXPECT_THROW(csv(""), DataError);
   EXPECT_THROW(read_price_table(folder_.path() / "none"), DataError);

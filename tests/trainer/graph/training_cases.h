@@ -20,7 +20,7 @@
 
 #include "comm/sync_batch_norm.h"
 #include "sampler/synthetic_dataset.h"
-#include "tests/trainer/run_dir/temporary_folder.h"
+#include "tests/temporary_folder.h"
 #include "trainer/model_state.h"
 #include "trainer/random_state.h"
 #include "trainer/trainer.h"

@@ -31,7 +31,7 @@ void backward(const at::Tensor& parameter, float gradient) {
 }
 
 TEST(HashRecorderTest, HashesWhatEachRankHasInItsOrder) {
-  const testing::TemporaryFolder folder;
+  const TemporaryFolder folder;
   const auto file = folder.path() / "hashes.jsonl";
   testing::run_ranks(2, [&](Communicator& mine) {
     const CommunicatorPtr communicator(&mine, [](Communicator*) {});
@@ -53,7 +53,7 @@ TEST(HashRecorderTest, HashesWhatEachRankHasInItsOrder) {
     recorder.end_step(8, {});
   });
 
-  std::istringstream lines(testing::read_text(file));
+  std::istringstream lines(read_text(file));
   std::string line;
   ASSERT_TRUE(std::getline(lines, line));
   const Json first = Json::parse(line);
@@ -71,7 +71,7 @@ TEST(HashRecorderTest, HashesWhatEachRankHasInItsOrder) {
 }
 
 TEST(HashRecorderTest, RanksOfOneProcessComeOneAfterTheOther) {
-  const testing::TemporaryFolder folder;
+  const TemporaryFolder folder;
   const auto file = folder.path() / "hashes.jsonl";
   testing::run_ranks(2, [&](Communicator& mine) {
     const CommunicatorPtr communicator(&mine, [](Communicator*) {});
@@ -87,7 +87,7 @@ TEST(HashRecorderTest, RanksOfOneProcessComeOneAfterTheOther) {
     recorder.reduced();
     recorder.end_step(1, {});
   });
-  const Json line = Json::parse(testing::read_text(file));
+  const Json line = Json::parse(read_text(file));
   for (int rank = 0; rank < 4; ++rank) {
     const auto number = static_cast<float>(rank);
     EXPECT_EQ(line["inputs"][static_cast<std::size_t>(rank)], hash({number, 0}));
@@ -97,7 +97,7 @@ TEST(HashRecorderTest, RanksOfOneProcessComeOneAfterTheOther) {
 }
 
 TEST(HashRecorderTest, LeavesNoHookBehind) {
-  const testing::TemporaryFolder folder;
+  const TemporaryFolder folder;
   const at::Tensor weight = at::full({2, 2}, 1.0).requires_grad_();
   testing::run_ranks(1, [&](Communicator& mine) {
     const CommunicatorPtr communicator(&mine, [](Communicator*) {});

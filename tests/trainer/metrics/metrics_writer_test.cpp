@@ -14,8 +14,6 @@ namespace lockstep {
 namespace {
 
 using nlohmann::json;
-using testing::read_text;
-using testing::write_text;
 
 class MetricsWriterTest : public ::testing::Test {
  protected:
@@ -28,7 +26,7 @@ class MetricsWriterTest : public ::testing::Test {
     for (std::string line; std::getline(text, line);) parsed.push_back(json::parse(line));
     return parsed;
   }
-  testing::TemporaryFolder folder_;
+  TemporaryFolder folder_;
   const std::filesystem::path file_ = folder_.path() / "metrics.jsonl";
   std::vector<std::string> warnings_;
 };

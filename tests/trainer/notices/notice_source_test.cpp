@@ -6,9 +6,9 @@
 #include <chrono>
 #include <cstdlib>
 
+#include "tests/temporary_folder.h"
 #include "tests/trainer/config/refusal.h"
 #include "tests/trainer/notices/metadata_server.h"
-#include "tests/trainer/run_dir/temporary_folder.h"
 
 namespace lockstep {
 namespace {

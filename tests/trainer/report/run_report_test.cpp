@@ -80,10 +80,10 @@ TEST(RunReport, LongRunsAreThinnedButSpikesStay) {
 
 TEST(RunReport, AFileThatCannotBeWrittenIsAnErrorAndLeavesTheOldOne) {
   EXPECT_THROW(write_run_report({a_run("a")}, "/no/such/folder/report.html", "x"), DataError);
-  const testing::TemporaryFolder folder;
+  const TemporaryFolder folder;
   const auto file = folder.path() / "report.html";
   write_run_report({a_run("a")}, file, "x");
-  EXPECT_THAT(testing::read_text(file), HasSubstr("</html>"));
+  EXPECT_THAT(read_text(file), HasSubstr("</html>"));
 }
 
 }  // namespace

@@ -8,7 +8,7 @@
 #include <string>
 
 #include "sampler/data_error.h"
-#include "tests/trainer/run_dir/temporary_folder.h"
+#include "tests/temporary_folder.h"
 #include "trainer/run_dir/run_dir.h"
 
 namespace lockstep {

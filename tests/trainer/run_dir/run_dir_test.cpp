@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "sampler/data_error.h"
-#include "tests/trainer/run_dir/temporary_folder.h"
+#include "tests/temporary_folder.h"
 
 namespace lockstep {
 namespace {

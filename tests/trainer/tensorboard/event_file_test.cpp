@@ -74,7 +74,7 @@ ReadEvent parse(const std::string& bytes) {
 std::vector<ReadEvent> read_events(const std::filesystem::path& folder) {
   std::vector<ReadEvent> events;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    const std::string bytes = testing::read_text(entry.path());
+    const std::string bytes = read_text(entry.path());
     for (std::size_t at = 0; at < bytes.size();) {
       const std::uint64_t length = little_endian(bytes, at, 8);
       EXPECT_EQ(unmasked(little_endian(bytes, at + 8, 4)), crc32c(bytes.substr(at, 8)));
@@ -96,7 +96,7 @@ TEST(EventFile, Crc32cIsCastagnolis) {
 }
 
 TEST(EventFile, HoldsVersionStartAndPoints) {
-  const testing::TemporaryFolder folder;
+  const TemporaryFolder folder;
   const auto scalars = folder.path() / "tensorboard";
   std::vector<std::string> warnings;
   EventFile file(scalars, 15, [&](const std::string& line) { warnings.push_back(line); });

@@ -42,7 +42,7 @@ CommunicatorPtr one_gpu() {
 // Of one step, in which each layer's gradient is a bucket.
 Json traced_step() {
   const CommunicatorPtr nccl = one_gpu();
-  const testing::TemporaryFolder folder;
+  const TemporaryFolder folder;
   {
     torch::nn::Sequential model;
     for (int layer = 0; layer < kLayers; ++layer)

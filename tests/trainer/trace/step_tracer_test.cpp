@@ -35,7 +35,7 @@ void run_steps(StepTracer& tracer, StepTimer& timer, std::int64_t steps) {
 
 // The trace that `world_size` ranks leave of `options`' steps after `steps` of them.
 Json traced(int world_size, std::int64_t first_step, std::int64_t trace_steps, std::int64_t steps) {
-  const testing::TemporaryFolder folder;
+  const TemporaryFolder folder;
   std::string said;
   testing::run_ranks(world_size, [&](Communicator& comm) {
     StepTimer timer;
@@ -121,7 +121,7 @@ void run_steps_on(testing::StandInDevice& device, Communicator& comm, StepTracer
 }
 
 Json traced_device(int world_size) {
-  const testing::TemporaryFolder folder;
+  const TemporaryFolder folder;
   testing::run_ranks(world_size, [&](Communicator& comm) {
     testing::StandInDevice device;
     const auto nccl =
@@ -188,7 +188,7 @@ TEST(StepTracer, ARunThatEndsEarlierWritesWhatThereIs) {
 }
 
 TEST(StepTracer, ATraceThatCannotBeWrittenIsAWarning) {
-  const testing::TemporaryFolder folder;
+  const TemporaryFolder folder;
   std::string warned;
   testing::run_ranks(2, [&](Communicator& comm) {
     StepTimer timer;
