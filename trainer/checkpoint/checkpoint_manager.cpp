@@ -164,8 +164,7 @@ void put_in_place(const fs::path& finished, const fs::path& folder, const Checkp
   if (error) warn("cannot remove the replaced checkpoint " + old.string() + ": " + error.message());
 }
 
-// `link` then leads to `folder`. The checkpoint is complete without it, so that what stands in
-// its way is no failure of the save.
+// `link` then leads to `folder`.
 void move_link(const fs::path& link, const fs::path& folder, const CheckpointManager::Warn& warn) {
   const fs::path next = link.parent_path() / ("." + link.filename().string());
   std::error_code error;
@@ -245,13 +244,22 @@ void CheckpointManager::save(const Checkpoint& checkpoint) {
     throw;
   }
   put_in_place(unfinished, folder, warn_);
-  move_link(run_dir_.latest_link(), folder, warn_);
-  const fs::path best_link = run_dir_.checkpoints() / kBest;
-  if (checkpoint.best_step) {
-    const fs::path best = run_dir_.checkpoint(*checkpoint.best_step);
-    if (looks_complete(best, *checkpoint.best_step)) move_link(best_link, best, warn_);
+  try {
+    see_to_the_others(checkpoint.step, checkpoint.best_step);
+  } catch (const DataError& problem) {
+    warn_("the checkpoint of step " + std::to_string(checkpoint.step) +
+          " is complete, but links and older ones could not be seen to: " + problem.what());
   }
-  remove_old(run_dir_, checkpoint.step, checkpoint.best_step, keep_last_, warn_);
+}
+
+void CheckpointManager::see_to_the_others(std::int64_t saved_step, std::optional<std::int64_t> best_step) {
+  move_link(run_dir_.latest_link(), run_dir_.checkpoint(saved_step), warn_);
+  const fs::path best_link = run_dir_.checkpoints() / kBest;
+  if (best_step) {
+    const fs::path best = run_dir_.checkpoint(*best_step);
+    if (looks_complete(best, *best_step)) move_link(best_link, best, warn_);
+  }
+  remove_old(run_dir_, saved_step, best_step, keep_last_, warn_);
   remove_dangling(best_link);
 }
 

@@ -39,17 +39,20 @@ class CheckpointManager {
   CheckpointManager(RunDir run_dir, int keep_last, Warn warn);
 
   // Blocks until the checkpoint is durable. Saving a step again replaces it. Throws DataError with the path
-  // and the system's reason when it cannot be written; what was there before stays valid.
+  // and the system's reason when it cannot be written; what was there before stays valid. Once it is durable,
+  // whatever stands in the way of links and of removing older ones is a warning.
   void save(const Checkpoint& checkpoint);
   // The newest checkpoint whose sizes and checksums are right; damaged ones, and links, are skipped with
   // a warning.
   // Nothing if the folder holds no checkpoint at all; DataError if it holds some and none of them loads.
   std::optional<Checkpoint> load_newest() const;
-  // The checkpoint in a folder step_N, or to which `latest` or `best` leads beside it. Throws DataError if it
-  // is damaged.
+  // The checkpoint in a folder step_N, or to which `latest` or `best` leads beside it. Throws DataError
+  // if it is damaged.
   static Checkpoint load(const std::filesystem::path& folder);
 
  private:
+  void see_to_the_others(std::int64_t saved_step, std::optional<std::int64_t> best_step);
+
   RunDir run_dir_;
   bool root_was_there_;
   int keep_last_;

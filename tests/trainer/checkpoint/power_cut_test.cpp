@@ -127,7 +127,10 @@ class PowerCut : public testing::Test {
   }
 
   void save(std::int64_t step, std::int64_t value) {
-    CheckpointManager(run_dir_, 2, [](const std::string&) {}).save(make_checkpoint(step, value));
+    warnings_.clear();
+    CheckpointManager(run_dir_, 2, [this](const std::string& line) {
+      warnings_.push_back(line);
+    }).save(make_checkpoint(step, value));
   }
   // In a child that dies before its call number `call`; false if there are not so many.
   bool save_until(int call, std::int64_t step, std::int64_t value) {
@@ -195,6 +198,7 @@ class PowerCut : public testing::Test {
 
   TemporaryFolder folder_;
   RunDir run_dir_{folder_.path() / "run"};
+  std::vector<std::string> warnings_;  // of the last save
 };
 
 TEST_F(PowerCut, LeavesTheOldCheckpointOrTheNew) {
@@ -242,7 +246,7 @@ TEST_F(PowerCut, AFailedSyncIsNeverTriedAgainOnTheSameFile) {
   save(1, 1);
   ASSERT_FALSE(save_until(-1, 2, 2));
   const int calls = log_->count;
-  int failed = 0;
+  int failed = 0, failed_when_complete = 0;
   for (int call = 0; call < calls; ++call) {
     fs::remove_all(run_dir_.checkpoints());
     save(1, 1);
@@ -258,7 +262,16 @@ TEST_F(PowerCut, AFailedSyncIsNeverTriedAgainOnTheSameFile) {
       EXPECT_THAT(error.what(), testing::HasSubstr("Input/output error"));
     }
     recording = false;
-    if (!threw) continue;
+    if (!threw) {
+      if (log_->calls[static_cast<std::size_t>(call)].op == Op::kFsync) {
+        ++failed_when_complete;
+        EXPECT_THAT(warnings_, testing::ElementsAre(testing::AllOf(
+                                   testing::HasSubstr("the checkpoint of step 2 is complete, but"),
+                                   testing::HasSubstr("Input/output error"))));
+        EXPECT_EQ(newest().first, 2);
+      }
+      continue;
+    }
     ++failed;
     const std::string path = log_->calls[static_cast<std::size_t>(call)].path.data();
     for (int later = call + 1; later < log_->count; ++later) {
@@ -273,6 +286,7 @@ TEST_F(PowerCut, AFailedSyncIsNeverTriedAgainOnTheSameFile) {
     EXPECT_EQ(newest().second, 2);
   }
   EXPECT_GE(failed, 5) << "three files, their folder and the folder above";
+  EXPECT_EQ(failed_when_complete, 1) << "the folder above, once more, for the link";
 }
 
 }  // namespace
