@@ -61,8 +61,12 @@ void Trainer::save() {
   state_.lr = schedule_->lr();
   state_.momentum = schedule_->momentum();
   if (scaler_) state_.grad_scaler = scaler_->state();
+  const auto copy = [this](const OptimizerStateEntry& entry) {
+    const std::string key = "optimizer." + std::to_string(entry.parameter_index) + "." + entry.name;
+    return saver_->snapshot().copy(key, entry.value);
+  };
   // A collective where the ranks share it out.
-  state_.optimizer = sharded_ != nullptr ? sharded_->snapshot_state() : optimizer_->state();
+  state_.optimizer = sharded_ != nullptr ? sharded_->snapshot_state(copy) : optimizer_->state();
   if (saver_->writes()) {
     state_.buckets = ddp_->reducer().history();
     state_.optimizer_name = optimizer_->name();
@@ -71,11 +75,8 @@ void Trainer::save() {
     if (config_.keep_best) checkpoint.best_step = state_.monitor.best_step;
     for (const auto& [name, tensor] : model_state(*model_))
       checkpoint.model.emplace_back(name, saver_->snapshot().copy("model." + name, tensor));
-    if (sharded_ == nullptr || device_.is_cuda()) {  // what was gathered on the CPU is a copy already
-      for (OptimizerStateEntry& entry : state_.optimizer) {
-        const std::string key = "optimizer." + std::to_string(entry.parameter_index) + "." + entry.name;
-        entry.value = saver_->snapshot().copy(key, entry.value);
-      }
+    if (sharded_ == nullptr) {
+      for (OptimizerStateEntry& entry : state_.optimizer) entry.value = copy(entry);
     }
     checkpoint.train_state = to_ivalue(state_);
     saver_->write(std::move(checkpoint), position());

@@ -5,7 +5,6 @@
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/zeros.h>
-#include <ATen/ops/zeros_like.h>
 
 #include <chrono>
 #include <stdexcept>
@@ -81,13 +80,6 @@ void ShardedOptimizer::follow_buckets() {
   make_shards();
   shards_optimizer_->set_lr(lr);
   if (momentum_) shards_optimizer_->set_momentum(*momentum_);
-}
-
-// A collective, by way of whole parameters.
-void ShardedOptimizer::move_with_buckets() {
-  const std::vector<OptimizerStateEntry> entries = state();
-  follow_buckets();
-  load_state(entries);
 }
 
 ShardedOptimizer::~ShardedOptimizer() {
@@ -240,78 +232,6 @@ void ShardedOptimizer::send_shards_round() {
       shards.push_back(shard_of(parameters_[static_cast<std::size_t>(shard.parameter)], shard));
     broadcast_tensors(shards, *communicator_, root);
   }
-}
-
-// Every owner tells which tensors it has, then sends them.
-std::vector<OptimizerStateEntry> ShardedOptimizer::state() {
-  const auto& kinds = shards_optimizer_->memory_kinds();
-  std::vector<std::vector<at::Tensor>> whole(parameters_.size(), std::vector<at::Tensor>(kinds.size()));
-  for (int root = 0; root < communicator_->world_size(); ++root) {
-    const std::vector<Shard>& shards = plan_[static_cast<std::size_t>(root)];
-    const auto cells = static_cast<std::int64_t>(shards.size() * kinds.size());
-    const at::Tensor has = at::zeros({cells}, at::kByte);
-    std::vector<at::Tensor> own(static_cast<std::size_t>(cells));
-    if (root == communicator_->rank()) {
-      for (const OptimizerStateEntry& entry : shards_optimizer_->state()) {
-        for (std::size_t k = 0; k < kinds.size(); ++k) {
-          if (entry.name != kinds[k].name) continue;
-          const auto cell = static_cast<std::size_t>(entry.parameter_index) * kinds.size() + k;
-          if (cell >= own.size()) continue;  // the stand-in of a rank without shards
-          own[cell] = entry.value;
-          has[static_cast<std::int64_t>(cell)] = 1;
-        }
-      }
-    }
-    communicator_->broadcast(has, root)->wait();
-    std::vector<at::Tensor> parts;
-    for (std::int64_t cell = 0; cell < cells; ++cell) {
-      if (has[cell].item<std::uint8_t>() == 0) continue;
-      const Shard& shard = shards[static_cast<std::size_t>(cell) / kinds.size()];
-      const std::size_t k = static_cast<std::size_t>(cell) % kinds.size();
-      const auto index = static_cast<std::size_t>(shard.parameter);
-      at::Tensor& tensor = whole[index][k];
-      if (!tensor.defined()) {
-        const at::Tensor like = parameters_[index].detach();
-        tensor =
-            kinds[k].per_element ? at::zeros_like(like) : at::zeros({}, like.options().dtype(at::kFloat));
-      }
-      parts.push_back(kinds[k].per_element ? shard_of(tensor, shard) : tensor);
-      if (root == communicator_->rank()) parts.back().copy_(own[static_cast<std::size_t>(cell)]);
-    }
-    broadcast_tensors(parts, *communicator_, root);
-  }
-  std::vector<OptimizerStateEntry> entries;
-  for (std::size_t i = 0; i < whole.size(); ++i) {
-    for (std::size_t k = 0; k < kinds.size(); ++k) {
-      if (whole[i][k].defined())
-        entries.push_back({static_cast<std::int64_t>(i), kinds[k].name, whole[i][k]});
-    }
-  }
-  return entries;
-}
-
-void ShardedOptimizer::load_state(const std::vector<OptimizerStateEntry>& entries) {
-  if (buckets_have_changed()) follow_buckets();  // those of a checkpoint
-  shards_optimizer_->check_state(entries, parameters_);
-  const auto& kinds = shards_optimizer_->memory_kinds();
-  std::vector<OptimizerStateEntry> own;
-  const std::vector<Shard>& shards = own_shards();
-  for (std::size_t s = 0; s < shards.size(); ++s) {
-    for (const OptimizerStateEntry& entry : entries) {
-      if (entry.parameter_index != shards[s].parameter) continue;
-      bool per_element = false;
-      for (const OptimizerMemory& kind : kinds)
-        per_element = per_element || (entry.name == kind.name && kind.per_element);
-      at::Tensor value = entry.value;
-      if (per_element) {
-        const at::Tensor& like = parameters_[static_cast<std::size_t>(shards[s].parameter)];
-        value = shard_of(at::empty_like(like.detach()).copy_(value), shards[s]);
-      }
-      own.push_back({static_cast<std::int64_t>(s), entry.name, value});
-    }
-  }
-  shards_optimizer_->load_state(own);
-  remembers_ = !entries.empty();
 }
 
 }  // namespace lockstep

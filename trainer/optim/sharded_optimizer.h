@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -54,9 +55,11 @@ class ShardedOptimizer final : public Optimizer {
   // Of whole parameters, on every rank: a checkpoint does not depend on the number of shards.
   std::vector<OptimizerStateEntry> state() override;
   void load_state(const std::vector<OptimizerStateEntry>& entries) override;
-  // The same as state(), for a checkpoint. Where ranks share memory each has copied its shards, once, to a
-  // block of it that the next call overwrites; elsewhere it is state().
-  std::vector<OptimizerStateEntry> snapshot_state();
+  using CopyEntry = std::function<at::Tensor(const OptimizerStateEntry& whole)>;
+  // The same as state(), for a checkpoint: on rank 0, and nothing on the others. Where ranks share memory
+  // each has copied its shards, once, to a block of it that the next call overwrites. Elsewhere whole tensors
+  // pass by, a few MiB at a time, of which rank 0 keeps what `copy` returns (which may not refer to them).
+  std::vector<OptimizerStateEntry> snapshot_state(const CopyEntry& copy);
 
   // The averages into .grad, before they are clipped; step() then takes them from there.
   void average_gradients();
@@ -87,6 +90,14 @@ class ShardedOptimizer final : public Optimizer {
   bool buckets_have_changed() const { return scatters_ && plan_ != reducer_.shard_plan(); }
   void follow_buckets();
   void move_with_buckets();
+  void visit_state(const std::function<void(const OptimizerStateEntry&)>& visit) const;
+  void put_together(const std::vector<OptimizerStateEntry>& own,
+                    const std::map<std::size_t, at::Tensor>& batch) const;
+  std::vector<OptimizerStateEntry> gathered_snapshot(const CopyEntry& copy);
+  void add_shards_of(const OptimizerStateEntry& whole, const std::vector<Shard>& shards,
+                     std::vector<OptimizerStateEntry>& entries) const;
+  std::vector<bool> remembered_cells(const std::vector<OptimizerStateEntry>& own) const;
+  std::size_t kind_of(const OptimizerStateEntry& entry) const;
   struct SnapshotLayout;
   SnapshotLayout snapshot_layout(const std::vector<OptimizerStateEntry>& own) const;
   std::byte* snapshot_block(std::int64_t bytes);
