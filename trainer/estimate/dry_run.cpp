@@ -3,6 +3,7 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/zeros_like.h>
 #include <ATen/record_function.h>
+#include <c10/core/Allocator.h>
 #include <c10/util/ThreadLocalDebugInfo.h>
 #include <torch/csrc/profiler/util.h>
 
@@ -15,7 +16,6 @@
 #include <vector>
 
 #include "trainer/data_options.h"
-#include "trainer/estimate/allocation_meter.h"
 #include "trainer/memory_format.h"
 #include "trainer/metrics/peak_memory.h"
 #include "trainer/model_options.h"
@@ -37,6 +37,25 @@ constexpr std::int64_t kManySequences = 4;  // a sequence of tokens is hundreds 
 // The last batch is the run's own, or what should take so long. It is measured once: batches that grew step
 // by step would leave a heap behind that no run has.
 constexpr double kLongestStep_s = 2.0;
+
+// Bytes that LibTorch's CPU allocator has handed out on this thread since the meter began.
+class AllocationMeter : public c10::MemoryReportingInfoBase {
+ public:
+  void reportMemoryUsage(void*, std::int64_t size, std::size_t, std::size_t, c10::Device device) override {
+    if (!device.is_cpu()) return;
+    now_ += size;
+    peak_ = std::max(peak_, now_);
+  }
+  bool memoryProfilingEnabled() const override { return true; }
+
+  double now() const { return static_cast<double>(now_); }
+  double peak() const { return static_cast<double>(peak_); }
+  void forget_peak() { peak_ = now_; }
+
+ private:
+  std::int64_t now_ = 0;
+  std::int64_t peak_ = 0;
+};
 
 thread_local double counted_flops = 0.0;
 thread_local bool counts_only_recomputed = false;
