@@ -15,8 +15,6 @@
 namespace lockstep {
 namespace {
 
-constexpr std::int64_t kLine = 64;
-
 // Adds the time until its end to `total`.
 class Stopwatch {
  public:
@@ -96,6 +94,12 @@ at::Tensor ShardedOptimizer::shard_of(const at::Tensor& parameter, const Shard& 
   return flat_view(parameter.detach()).narrow(0, shard.begin, shard.size());
 }
 
+// Rounded up to whole cache lines.
+std::int64_t ShardedOptimizer::in_lines(std::int64_t bytes) {
+  constexpr std::int64_t kLine = 64;
+  return (bytes + kLine - 1) / kLine * kLine;
+}
+
 // Into rank 0's segment, one after the other at cache lines.
 void ShardedOptimizer::share_parameters() {
   const at::NoGradGuard no_grad;
@@ -103,7 +107,7 @@ void ShardedOptimizer::share_parameters() {
   std::vector<std::int64_t> offsets;
   for (const at::Tensor& parameter : parameters_) {
     offsets.push_back(bytes);
-    bytes += (static_cast<std::int64_t>(parameter.nbytes()) + kLine - 1) / kLine * kLine;
+    bytes += in_lines(static_cast<std::int64_t>(parameter.nbytes()));
   }
   const std::shared_ptr<SharedMemory>& memory = shared_->memory();
   const at::Tensor place = at::zeros({1}, at::TensorOptions().dtype(at::kLong));

@@ -83,6 +83,7 @@ class ShardedOptimizer final : public Optimizer {
   bool overlaps_param_gather() const { return overlaps_; }
 
  private:
+  static std::int64_t in_lines(std::int64_t bytes);
   void share_parameters();
   // Makes shards_optimizer_, which remembers nothing yet.
   void make_shards();
@@ -91,15 +92,16 @@ class ShardedOptimizer final : public Optimizer {
   void follow_buckets();
   void move_with_buckets();
   void visit_state(const std::function<void(const OptimizerStateEntry&)>& visit) const;
-  void put_together(const std::vector<OptimizerStateEntry>& own,
-                    const std::map<std::size_t, at::Tensor>& batch) const;
+  struct OwnPart;
+  std::vector<OwnPart> own_parts() const;
+  void put_together(const std::vector<OwnPart>& own, const std::map<std::size_t, at::Tensor>& batch) const;
   std::vector<OptimizerStateEntry> gathered_snapshot(const CopyEntry& copy);
   void add_shards_of(const OptimizerStateEntry& whole, const std::vector<Shard>& shards,
                      std::vector<OptimizerStateEntry>& entries) const;
-  std::vector<bool> remembered_cells(const std::vector<OptimizerStateEntry>& own) const;
+  std::vector<bool> remembered_cells(const std::vector<OwnPart>& own) const;
   std::size_t kind_of(const OptimizerStateEntry& entry) const;
   struct SnapshotLayout;
-  SnapshotLayout snapshot_layout(const std::vector<OptimizerStateEntry>& own) const;
+  SnapshotLayout snapshot_layout(const std::vector<OwnPart>& own) const;
   std::byte* snapshot_block(std::int64_t bytes);
   double waited_s() const;
   const std::vector<Shard>& own_shards() const;

@@ -16,28 +16,39 @@
 namespace lockstep {
 namespace {
 
-constexpr std::int64_t kLineBytes = 64;
 // Of whole tensors on their way, as many lie on each rank, or a single larger one.
 constexpr std::int64_t kBatchBytes = 8 << 20;
 
-std::int64_t in_lines(std::int64_t bytes) {
-  return (bytes + kLineBytes - 1) / kLineBytes * kLineBytes;
-}
-
 }  // namespace
 
-// Of each parameter and kind, parameter by parameter, whether a rank has something. The same on all ranks.
-std::vector<bool> ShardedOptimizer::remembered_cells(const std::vector<OptimizerStateEntry>& own) const {
+// What this rank remembers of one of its shards.
+struct ShardedOptimizer::OwnPart {
+  Shard shard;
+  std::size_t kind = 0;
+  std::size_t cell = 0;  // of the shard's parameter and the kind, parameter by parameter
+  at::Tensor value;
+};
+
+std::vector<ShardedOptimizer::OwnPart> ShardedOptimizer::own_parts() const {
+  std::vector<OwnPart> parts;
+  for (const OptimizerStateEntry& entry : shards_optimizer_->state()) {
+    if (static_cast<std::size_t>(entry.parameter_index) >= own_shards().size()) continue;  // a stand-in
+    const Shard& shard = own_shards()[static_cast<std::size_t>(entry.parameter_index)];
+    const std::size_t kind = kind_of(entry);
+    const std::size_t kinds = shards_optimizer_->memory_kinds().size();
+    parts.push_back({shard, kind, static_cast<std::size_t>(shard.parameter) * kinds + kind, entry.value});
+  }
+  return parts;
+}
+
+// Of each cell, whether a rank has something. The same on all ranks.
+std::vector<bool> ShardedOptimizer::remembered_cells(const std::vector<OwnPart>& own) const {
   const auto& kinds = shards_optimizer_->memory_kinds();
   if (kinds.empty()) return {};
   const at::Tensor has = at::zeros({static_cast<std::int64_t>(parameters_.size() * kinds.size())},
                                    at::TensorOptions().dtype(at::kInt));
   auto* there = has.mutable_data_ptr<std::int32_t>();
-  for (const OptimizerStateEntry& entry : own) {
-    if (static_cast<std::size_t>(entry.parameter_index) >= own_shards().size()) continue;  // a stand-in
-    const Shard& shard = own_shards()[static_cast<std::size_t>(entry.parameter_index)];
-    there[static_cast<std::size_t>(shard.parameter) * kinds.size() + kind_of(entry)] = 1;
-  }
+  for (const OwnPart& part : own) there[part.cell] = 1;
   communicator_->all_reduce(has, ReduceOp::kMax)->wait();
   return std::vector<bool>(there, there + has.numel());
 }
@@ -49,14 +60,13 @@ std::size_t ShardedOptimizer::kind_of(const OptimizerStateEntry& entry) const {
   return static_cast<std::size_t>(kind - kinds.begin());
 }
 
-// Where each tensor lies in the block, by parameter and kind: -1 where no rank has it. The same on all ranks.
+// Where each cell lies in the block: -1 where no rank has it. The same on all ranks.
 struct ShardedOptimizer::SnapshotLayout {
   std::vector<std::int64_t> offsets;
   std::int64_t bytes = 0;
 };
 
-ShardedOptimizer::SnapshotLayout ShardedOptimizer::snapshot_layout(
-    const std::vector<OptimizerStateEntry>& own) const {
+ShardedOptimizer::SnapshotLayout ShardedOptimizer::snapshot_layout(const std::vector<OwnPart>& own) const {
   const auto& kinds = shards_optimizer_->memory_kinds();
   const std::vector<bool> there = remembered_cells(own);
   SnapshotLayout layout;
@@ -89,19 +99,17 @@ std::byte* ShardedOptimizer::snapshot_block(std::int64_t bytes) {
 
 std::vector<OptimizerStateEntry> ShardedOptimizer::snapshot_state(const CopyEntry& copy) {
   if (!shared_) return gathered_snapshot(copy);
-  const std::vector<OptimizerStateEntry> own = shards_optimizer_->state();
+  const std::vector<OwnPart> own = own_parts();
   const SnapshotLayout layout = snapshot_layout(own);
   std::byte* const base = snapshot_block(layout.bytes);
   if (base == nullptr) return gathered_snapshot(copy);
   const auto& kinds = shards_optimizer_->memory_kinds();
-  for (const OptimizerStateEntry& entry : own) {
-    if (static_cast<std::size_t>(entry.parameter_index) >= own_shards().size()) continue;
-    const Shard& shard = own_shards()[static_cast<std::size_t>(entry.parameter_index)];
-    const std::size_t k = kind_of(entry);
-    std::byte* to = base + layout.offsets[static_cast<std::size_t>(shard.parameter) * kinds.size() + k];
+  for (const OwnPart& part : own) {
+    std::byte* to = base + layout.offsets[part.cell];
     // Of a counter all shards of a parameter have the same.
-    if (kinds[k].per_element) to += shard.begin * static_cast<std::int64_t>(entry.value.element_size());
-    const at::Tensor value = entry.value.contiguous();
+    if (kinds[part.kind].per_element)
+      to += part.shard.begin * static_cast<std::int64_t>(part.value.element_size());
+    const at::Tensor value = part.value.contiguous();
     std::memcpy(to, value.const_data_ptr(), value.nbytes());
   }
   shared_->barrier();
@@ -136,7 +144,7 @@ std::vector<OptimizerStateEntry> ShardedOptimizer::gathered_snapshot(const CopyE
 void ShardedOptimizer::visit_state(const std::function<void(const OptimizerStateEntry&)>& visit) const {
   const at::NoGradGuard no_grad;
   const auto& kinds = shards_optimizer_->memory_kinds();
-  const std::vector<OptimizerStateEntry> own = shards_optimizer_->state();
+  const std::vector<OwnPart> own = own_parts();
   const std::vector<bool> there = remembered_cells(own);
   std::map<std::size_t, at::Tensor> batch;  // by cell
   std::int64_t bytes = 0;
@@ -158,7 +166,7 @@ void ShardedOptimizer::visit_state(const std::function<void(const OptimizerState
 }
 
 // Every rank sends its shards of the tensors in `batch` to all others.
-void ShardedOptimizer::put_together(const std::vector<OptimizerStateEntry>& own,
+void ShardedOptimizer::put_together(const std::vector<OwnPart>& own,
                                     const std::map<std::size_t, at::Tensor>& batch) const {
   const auto& kinds = shards_optimizer_->memory_kinds();
   const auto place = [&](const Shard& shard, std::size_t k) {
@@ -166,11 +174,9 @@ void ShardedOptimizer::put_together(const std::vector<OptimizerStateEntry>& own,
     if (whole == batch.end()) return at::Tensor();
     return kinds[k].per_element ? shard_of(whole->second, shard) : whole->second;
   };
-  for (const OptimizerStateEntry& entry : own) {
-    if (static_cast<std::size_t>(entry.parameter_index) >= own_shards().size()) continue;
-    const Shard& shard = own_shards()[static_cast<std::size_t>(entry.parameter_index)];
-    const at::Tensor part = place(shard, kind_of(entry));
-    if (part.defined()) part.copy_(entry.value);
+  for (const OwnPart& part : own) {
+    const at::Tensor to = place(part.shard, part.kind);
+    if (to.defined()) to.copy_(part.value);
   }
   for (int root = 0; root < communicator_->world_size(); ++root) {
     std::vector<at::Tensor> parts;
